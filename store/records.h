@@ -190,6 +190,9 @@ struct CorrectionRecord {
   ClusterId other;          ///< merge: the absorbed one; split: the new one
   CorrectionSeq undoes;     ///< kUndo: which one
   CorrectionSeq undone_by;  ///< none while it is in force
+  EpochId epoch;            ///< current when it was made
+  /// kMerge: the prototypes of the absorbed cluster.
+  std::vector<Prototype> prototypes;
   std::vector<CorrectionChange> changes;
 };
 

@@ -1,0 +1,633 @@
+#include "daemon/book/cluster_book.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "common/check.h"
+#include "common/log.h"
+
+namespace shoal {
+namespace {
+
+constexpr std::size_t kPage = 1024;
+
+/// Positions in `views` of a model's inputs; empty when one is missing.
+std::vector<std::size_t> match_inputs(const EmbeddingModel* model,
+                                      const std::vector<ActiveView>& views) {
+  std::vector<std::size_t> positions;
+  if (model == nullptr) return positions;
+  for (const EmbeddingInput& input : model->inputs()) {
+    const auto it = std::find_if(
+        views.begin(), views.end(),
+        [&](const ActiveView& view) { return view.key.text() == input.view; });
+    if (it == views.end()) return {};
+    positions.push_back(static_cast<std::size_t>(it - views.begin()));
+  }
+  return positions;
+}
+
+std::optional<Vector> row_if_known(const Matrix& rows, std::size_t i) {
+  const auto row = static_cast<Eigen::Index>(i);
+  if (rows.cols() == 0 || !std::isfinite(rows(row, 0))) return std::nullopt;
+  return Vector(rows.row(row).transpose());
+}
+
+nlohmann::json cluster_json(ClusterId cluster) {
+  return cluster.valid() ? nlohmann::json(cluster.value())
+                         : nlohmann::json(nullptr);
+}
+
+nlohmann::json cluster_list(const std::vector<ClusterId>& clusters) {
+  auto list = nlohmann::json::array();
+  for (const ClusterId cluster : clusters) list.push_back(cluster.value());
+  return list;
+}
+
+LineageRecord lineage_record(ClusterId cluster, LineageKind kind, EpochId epoch,
+                             std::vector<ClusterId> others) {
+  LineageRecord record;
+  record.cluster = cluster;
+  record.kind = kind;
+  record.epoch = epoch;
+  record.at = now();
+  record.others = std::move(others);
+  return record;
+}
+
+}  // namespace
+
+ClusterBook::ClusterBook(Store& store, std::vector<ActiveView> views,
+                         Options options, EventSink events,
+                         EmbeddingListener* listener)
+    : store_(store),
+      views_(std::move(views)),
+      options_(options),
+      events_(std::move(events)),
+      listener_(listener),
+      current_(EpochRecord{}, nullptr) {}
+
+Result<std::unique_ptr<ClusterBook>> ClusterBook::open(
+    Store& store, std::vector<ActiveView> views, Options options,
+    EventSink events, EmbeddingListener* listener) {
+  std::unique_ptr<ClusterBook> book(new ClusterBook(
+      store, std::move(views), options, std::move(events), listener));
+  SHOAL_TRY(book->reload());
+  SHOAL_TRY(epochs, store.epochs());
+  for (const EpochRecord& epoch : epochs) {
+    if (epoch.status != EpochStatus::kStaging) continue;
+    spdlog::warn("event=run_interrupted run={}", epoch.id.value());
+    SHOAL_TRY(book->end_run(epoch.id, EpochStatus::kFailed,
+                            "the daemon stopped during the run"));
+  }
+  return book;
+}
+
+void ClusterBook::use_views(std::vector<ActiveView> views) {
+  views_ = std::move(views);
+  input_of_model_ = match_inputs(current_.model(), views_);
+}
+
+Result<void> ClusterBook::load_current(EpochId epoch) {
+  SHOAL_TRY(state, EpochState::load(store_, epoch));
+  current_ = std::move(state);
+  input_of_model_ = match_inputs(current_.model(), views_);
+  return ok();
+}
+
+Result<void> ClusterBook::reload() {
+  SHOAL_TRY(totals, store_.label_totals());
+  SHOAL_TRY(epoch, store_.current_epoch());
+  SHOAL_TRY(load_current(epoch));
+  totals_ = totals;
+  return ok();
+}
+
+Result<void> ClusterBook::commit(std::unique_ptr<StoreBatch> batch,
+                                 Durability durability) {
+  auto done = store_.commit(std::move(batch), durability);
+  if (done) return ok();
+  // What was counted in memory did not happen: read it again. Where even
+  // that fails the first error is the one to tell; the next call tries again.
+  const auto reloaded = reload();
+  if (!reloaded) {
+    spdlog::error("event=reload_failed error={}",
+                  log_value(reloaded.error().message));
+  }
+  return done.error();
+}
+
+void ClusterBook::publish_event(std::string topic, nlohmann::json body) const {
+  body["v"] = 1;
+  body["at"] = format_rfc3339(now());
+  events_(Event{std::move(topic), std::move(body)});
+}
+
+// ---------------------------------------------------------------- arrivals
+
+Result<std::vector<Settled>> ClusterBook::arrive(
+    const std::vector<Arrival>& arrivals) {
+  std::vector<ImageSeq> seqs;
+  seqs.reserve(arrivals.size());
+  for (const Arrival& arrival : arrivals) seqs.push_back(arrival.seq);
+  SHOAL_TRY(records, store_.images(seqs));
+  SHOAL_TRY(labels, store_.labels(current_.id(), seqs));
+
+  // Embed all at once: one matrix product instead of one a picture.
+  Matrix embeddings;
+  std::vector<Eigen::Index> row_of(arrivals.size(), -1);
+  if (can_embed()) {
+    std::vector<std::size_t> rows;
+    for (std::size_t i = 0; i < arrivals.size(); ++i) {
+      if (arrivals[i].features.empty()) continue;
+      row_of[i] = static_cast<Eigen::Index>(rows.size());
+      rows.push_back(i);
+    }
+    std::vector<Matrix> inputs;
+    for (const std::size_t view : input_of_model_) {
+      Matrix input(static_cast<Eigen::Index>(rows.size()),
+                   static_cast<Eigen::Index>(views_[view].key.dim));
+      for (std::size_t r = 0; r < rows.size(); ++r) {
+        input.row(static_cast<Eigen::Index>(r)) =
+            arrivals[rows[r]].features[view].transpose();
+      }
+      inputs.push_back(std::move(input));
+    }
+    if (!rows.empty()) embeddings = current_.model()->embed(inputs);
+  }
+
+  auto batch = store_.new_batch();
+  LabelTotals totals = totals_;
+  std::vector<Settled> settled;
+  std::set<ImageSeq> seen;
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    const Arrival& arrival = arrivals[i];
+    Settled result;
+    result.seq = arrival.seq;
+    if (labels[i]) result.label = *labels[i];
+    if (!records[i] || labels[i] || !seen.insert(arrival.seq).second) {
+      settled.push_back(result);
+      continue;
+    }
+    if (!arrival.failure_code.empty()) {
+      ImageRecord record = *records[i];
+      record.failure_code = arrival.failure_code;
+      record.failure_message = arrival.failure_message;
+      batch->put_image(record);
+    }
+    for (std::size_t v = 0; v < arrival.features.size(); ++v) {
+      batch->put_features(views_[v].slot, arrival.seq, arrival.features[v]);
+    }
+    if (row_of[i] >= 0) {
+      const Vector embedding = embeddings.row(row_of[i]).transpose();
+      result.label = current_.assign(embedding, {});
+      batch->put_embedding(current_.id(), arrival.seq, embedding);
+    }
+    current_.put_label(*batch, arrival.seq, std::nullopt, result.label);
+    HistoryRecord history;
+    history.at = now();
+    history.epoch = current_.id();
+    history.to = result.label.cluster;
+    history.state = result.label.state;
+    history.cause = "arrival";
+    batch->add_history(arrival.seq, history);
+    batch->remove_pending(arrival.seq);
+    ++totals.completed;
+    result.changed = true;
+    settled.push_back(result);
+  }
+  current_.write_clusters(*batch);
+  batch->put_label_totals(totals);
+  SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
+  totals_ = totals;
+
+  for (std::size_t i = 0; i < settled.size(); ++i) {
+    if (!settled[i].changed) continue;
+    const Label& label = settled[i].label;
+    if (listener_ != nullptr && row_of[i] >= 0) {
+      listener_->on_embedding(settled[i].seq,
+                              embeddings.row(row_of[i]).transpose());
+    }
+    publish_event(
+        "image.assigned",
+        {{"id", records[i]->id.str()},
+         {"cluster", cluster_json(label.cluster)},
+         {"confidence", label.confidence},
+         {"state", label.cluster.valid() ? "assigned" : "unassigned"}});
+  }
+  return settled;
+}
+
+Result<Vector> ClusterBook::embed(const std::vector<Vector>& features) const {
+  if (!can_embed()) {
+    return failed_precondition(
+        "the current epoch was learned from views that are not extracted now");
+  }
+  std::vector<Matrix> inputs;
+  for (const std::size_t view : input_of_model_) {
+    inputs.emplace_back(features.at(view).transpose());
+  }
+  return Vector(current_.model()->embed(inputs).row(0).transpose());
+}
+
+Result<void> ClusterBook::add_features(const std::vector<Arrival>& arrivals) {
+  std::vector<ImageSeq> seqs;
+  for (const Arrival& arrival : arrivals) seqs.push_back(arrival.seq);
+  SHOAL_TRY(records, store_.images(seqs));
+  auto batch = store_.new_batch();
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    if (!records[i]) continue;
+    for (std::size_t v = 0; v < arrivals[i].features.size(); ++v) {
+      batch->put_features(views_[v].slot, arrivals[i].seq,
+                          arrivals[i].features[v]);
+    }
+  }
+  return commit(std::move(batch), Durability::kBuffered);
+}
+
+// ---------------------------------------------------------- runs and epochs
+
+Result<ImageSeq> ClusterBook::low_water() const {
+  SHOAL_TRY(first_pending, store_.pending(ImageSeq{}, 1));
+  if (!first_pending.empty()) {
+    return ImageSeq(first_pending.front().value() - 1);
+  }
+  SHOAL_TRY(totals, store_.ingest_totals());
+  return totals.last_seq;
+}
+
+Result<EpochId> ClusterBook::begin_run(const std::string& method,
+                                       const std::string& reason) {
+  EpochRecord record;
+  record.id = EpochId(totals_.last_epoch.value() + 1);
+  record.parent = current_.id();
+  record.status = EpochStatus::kStaging;
+  record.method = method;
+  record.reason = reason;
+  record.started_at = now();
+  SHOAL_TRY(water, low_water());
+  record.low_water = water;
+  record.corrections_seen = totals_.last_correction;
+  LabelTotals totals = totals_;
+  totals.last_epoch = record.id;
+  auto batch = store_.new_batch();
+  batch->put_epoch(record);
+  batch->put_label_totals(totals);
+  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
+  totals_ = totals;
+  return record.id;
+}
+
+Result<void> ClusterBook::end_run(EpochId run, EpochStatus status,
+                                  const std::string& reason) {
+  SHOAL_TRY(record, store_.epoch(run));
+  record.status = status;
+  record.reason = reason;
+  record.finished_at = now();
+  auto batch = store_.new_batch();
+  batch->put_epoch(record);
+  batch->drop_epoch_data(run);
+  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
+  if (staging_ && staging_->id() == run) staging_.reset();
+  return ok();
+}
+
+Result<std::vector<ClusterId>> ClusterBook::begin_staging(
+    EpochId run, const Candidate& candidate) {
+  SHOAL_TRY(record, store_.epoch(run));
+  SHOAL_CHECK(record.status == EpochStatus::kStaging,
+              "rows go into a run that has begun");
+  record.method = candidate.method;
+  record.churn = static_cast<float>(candidate.churn);
+  record.scores = candidate.scores;
+  record.embedding_dim = static_cast<std::uint32_t>(candidate.model->dim());
+  for (const EmbeddingInput& input : candidate.model->inputs()) {
+    record.views.push_back(input.view);
+  }
+  const std::string model_bytes = candidate.model->serialize();
+  SHOAL_TRY(model, load_embedding_model(model_bytes));
+
+  EpochState state(record,
+                   std::shared_ptr<const EmbeddingModel>(std::move(model)));
+  LabelTotals totals = totals_;
+  std::vector<ClusterId> ids;
+  std::map<ClusterId, std::vector<ClusterId>> born;
+  for (const CandidateCluster& cluster : candidate.clusters) {
+    ClusterId id = cluster.id;
+    EpochId born_epoch = run;
+    if (id.valid()) {
+      // The worker saw a checkpoint; a person may have merged it away since.
+      SHOAL_TRY(alive, resolve(id));
+      id = alive;
+      born_epoch = current_.clusters().at(id).born_epoch;
+    } else {
+      id = ClusterId(totals.last_cluster.value() + 1);
+      totals.last_cluster = id;
+      born[id] = cluster.parents;
+    }
+    std::vector<Prototype> prototypes = cluster.prototypes;
+    if (state.has_cluster(id)) {
+      const auto& earlier = state.clusters().at(id).prototypes;
+      prototypes.insert(prototypes.end(), earlier.begin(), earlier.end());
+    }
+    state.set_prototypes(id, born_epoch, std::move(prototypes));
+    ids.push_back(id);
+  }
+  std::map<ClusterId, std::vector<ClusterId>> ended;
+  for (const auto& [cluster, successors] : candidate.ended) {
+    for (const std::size_t position : successors) {
+      ended[cluster].push_back(ids.at(position));
+    }
+    ended[cluster];  // also when nothing took its images over
+  }
+  state.touch_all();
+  auto batch = store_.new_batch();
+  batch->put_epoch(record);
+  batch->put_epoch_model(run, model_bytes);
+  batch->put_label_totals(totals);
+  SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
+  totals_ = totals;
+  staging_ = std::move(state);
+  staging_cursor_ = record.low_water;
+  staging_ended_ = std::move(ended);
+  staging_born_ = std::move(born);
+  return ids;
+}
+
+Result<void> ClusterBook::stage(const std::vector<StagedRow>& rows) {
+  SHOAL_CHECK(staging_.has_value(), "begin_staging comes first");
+  std::vector<ImageSeq> seqs;
+  for (const StagedRow& row : rows) seqs.push_back(row.seq);
+  SHOAL_TRY(records, store_.images(seqs));
+  SHOAL_TRY(before, store_.labels(staging_->id(), seqs));
+  auto batch = store_.new_batch();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (!records[i] || before[i]) continue;
+    staging_->put_label(*batch, rows[i].seq, std::nullopt, rows[i].label);
+    batch->put_embedding(staging_->id(), rows[i].seq, rows[i].embedding);
+  }
+  return commit(std::move(batch), Durability::kBuffered);
+}
+
+Result<bool> ClusterBook::catch_up_staging(std::size_t limit) {
+  SHOAL_CHECK(staging_.has_value(), "begin_staging comes first");
+  return catch_up(*staging_, staging_cursor_, limit);
+}
+
+Result<void> ClusterBook::finish_staging(bool publish,
+                                         const std::string& reason) {
+  SHOAL_CHECK(staging_.has_value(), "begin_staging comes first");
+  EpochState& state = *staging_;
+  EpochRecord& record = state.record();
+  record.finished_at = now();
+  record.clusters = state.clusters().size();
+  if (!publish) {
+    record.status = EpochStatus::kHeld;
+    record.reason = reason;
+    auto batch = store_.new_batch();
+    state.touch_all();
+    state.write_clusters(*batch);
+    batch->put_epoch(record);
+    SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
+    staging_.reset();
+    staging_born_.clear();
+    staging_ended_.clear();
+    return ok();
+  }
+  state.touch_all();
+  SHOAL_TRY(flip(state, "publish"));
+  staging_.reset();
+  staging_born_.clear();
+  staging_ended_.clear();
+  return ok();
+}
+
+Result<void> ClusterBook::activate(EpochId epoch) {
+  if (epoch == current_.id()) {
+    return failed_precondition("epoch " + std::to_string(epoch.value()) +
+                               " is the current one");
+  }
+  SHOAL_TRY(record, store_.epoch(epoch));
+  if (record.status != EpochStatus::kPublished &&
+      record.status != EpochStatus::kHeld) {
+    return failed_precondition(
+        "epoch " + std::to_string(epoch.value()) +
+        (record.status == EpochStatus::kDropped
+             ? " is too old: its data is gone (store.keep_epochs)"
+             : " holds no result"));
+  }
+  const bool held = record.status == EpochStatus::kHeld;
+  SHOAL_TRY(state, EpochState::load(store_, epoch));
+  return flip(state, held ? "publish" : "rollback");
+}
+
+Result<Matrix> ClusterBook::embed_stored(
+    const EpochState& state, const std::vector<ImageSeq>& seqs) const {
+  const auto n = static_cast<Eigen::Index>(seqs.size());
+  const EmbeddingModel& model = *state.model();
+  Matrix embeddings =
+      Matrix::Constant(n, model.dim(), std::numeric_limits<float>::quiet_NaN());
+  std::vector<Matrix> inputs;
+  for (const EmbeddingInput& input : model.inputs()) {
+    const auto it = std::find_if(
+        views_.begin(), views_.end(),
+        [&](const ActiveView& view) { return view.key.text() == input.view; });
+    // An epoch of views that are no longer extracted: arrivals since have no
+    // features for it.
+    if (it == views_.end()) return embeddings;
+    SHOAL_TRY(features, store_.features(it->slot, seqs));
+    inputs.push_back(std::move(features));
+  }
+  std::vector<Eigen::Index> known;
+  for (Eigen::Index row = 0; row < n; ++row) {
+    if (std::all_of(inputs.begin(), inputs.end(), [&](const Matrix& input) {
+          return std::isfinite(input(row, 0));
+        })) {
+      known.push_back(row);
+    }
+  }
+  if (known.empty()) return embeddings;
+  std::vector<Matrix> rows;
+  for (const Matrix& input : inputs) {
+    rows.emplace_back(static_cast<Eigen::Index>(known.size()), input.cols());
+    for (std::size_t k = 0; k < known.size(); ++k) {
+      rows.back().row(static_cast<Eigen::Index>(k)) = input.row(known[k]);
+    }
+  }
+  const Matrix embedded = model.embed(rows);
+  for (std::size_t k = 0; k < known.size(); ++k) {
+    embeddings.row(known[k]) = embedded.row(static_cast<Eigen::Index>(k));
+  }
+  return embeddings;
+}
+
+Result<bool> ClusterBook::catch_up(EpochState& state, ImageSeq& cursor,
+                                   std::size_t limit) {
+  SHOAL_TRY(page, store_.arrivals(cursor, limit));
+  if (page.empty()) return true;
+  SHOAL_TRY(there, store_.labels(state.id(), page));
+  SHOAL_TRY(settled, store_.labels(current_.id(), page));
+  std::vector<ImageSeq> missing;
+  for (std::size_t i = 0; i < page.size(); ++i) {
+    if (!there[i] && settled[i]) missing.push_back(page[i]);
+  }
+  if (!missing.empty()) {
+    SHOAL_TRY(embeddings, embed_stored(state, missing));
+    SHOAL_TRY(must_not, store_.must_not(missing));
+    auto batch = store_.new_batch();
+    for (std::size_t i = 0; i < missing.size(); ++i) {
+      const auto embedding = row_if_known(embeddings, i);
+      Label label;
+      if (embedding) {
+        label = state.assign(*embedding, must_not[i]);
+        batch->put_embedding(state.id(), missing[i], *embedding);
+      }
+      state.put_label(*batch, missing[i], std::nullopt, label);
+    }
+    state.write_clusters(*batch);
+    SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
+  }
+  cursor = page.back();
+  return page.size() < limit;
+}
+
+Result<void> ClusterBook::flip(EpochState& state, const std::string& cause) {
+  ImageSeq cursor = state.record().low_water;
+  for (bool done = false; !done;) {
+    SHOAL_TRY(end, catch_up(state, cursor, kPage));
+    done = end;
+  }
+  SHOAL_TRY(replay_corrections(state));
+  SHOAL_TRY(apply_fixed_labels(state));
+  SHOAL_TRY(give_prototypes(state));
+
+  EpochRecord& record = state.record();
+  const bool first_time = record.status != EpochStatus::kPublished;
+  SHOAL_TRY(water, low_water());
+  record.low_water = water;
+  record.corrections_seen = totals_.last_correction;
+  record.status = EpochStatus::kPublished;
+  record.clusters = state.clusters().size();
+  if (record.images == 0) {
+    SHOAL_TRY(ingest, store_.ingest_totals());
+    record.images = ingest.stored - totals_.deleted;
+  }
+  auto batch = store_.new_batch();
+  state.write_clusters(*batch);
+  batch->put_epoch(record);
+  batch->set_current_epoch(record.id);
+  std::vector<Event> events;
+  for (const auto& [id, cluster] : state.clusters()) {
+    if (current_.has_cluster(id)) continue;
+    const bool is_new = first_time && cluster.born_epoch == record.id;
+    const auto born = staging_born_.find(id);
+    const auto parents = is_new && born != staging_born_.end()
+                             ? born->second
+                             : std::vector<ClusterId>{};
+    batch->add_lineage(
+        lineage_record(id, is_new ? LineageKind::kBorn : LineageKind::kRevived,
+                       record.id, parents));
+    events.push_back({"cluster.born",
+                      {{"cluster", id.value()},
+                       {"parents", cluster_list(parents)},
+                       {"epoch", record.id.value()}}});
+  }
+  for (const auto& [id, cluster] : current_.clusters()) {
+    if (state.has_cluster(id)) continue;
+    const auto ended = staging_ended_.find(id);
+    std::vector<ClusterId> others;
+    if (first_time && ended != staging_ended_.end()) others = ended->second;
+    batch->add_lineage(
+        lineage_record(id, LineageKind::kRetired, record.id, others));
+    if (!others.empty()) {
+      events.push_back({"cluster.merged",
+                        {{"cluster", id.value()},
+                         {"into", others.front().value()},
+                         {"epoch", record.id.value()}}});
+    }
+  }
+  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
+  moves_ = Moves{current_.id(), record.id, cause, ImageSeq{}};
+  SHOAL_TRY(load_current(record.id));
+  if (listener_ != nullptr) {
+    listener_->on_epoch(current_.id(), current_.model()->dim());
+  }
+  for (Event& event : events) {
+    publish_event(std::move(event.topic), std::move(event.body));
+  }
+  publish_event("epoch.published", {{"epoch", current_.id().value()},
+                                    {"run", current_.id().value()},
+                                    {"status", "published"},
+                                    {"cause", cause},
+                                    {"clusters", current_.clusters().size()},
+                                    {"images", current_.record().images}});
+  return ok();
+}
+
+Result<bool> ClusterBook::note_moves(std::size_t limit) {
+  if (!moves_) return true;
+  SHOAL_TRY(page, store_.arrivals(moves_->cursor, limit));
+  SHOAL_TRY(before, store_.labels(moves_->from, page));
+  SHOAL_TRY(after, store_.labels(moves_->to, page));
+  SHOAL_TRY(records, store_.images(page));
+  SHOAL_TRY(embeddings, store_.embeddings(moves_->to, page));
+  auto batch = store_.new_batch();
+  std::vector<Event> events;
+  for (std::size_t i = 0; i < page.size(); ++i) {
+    if (!after[i] || !records[i]) continue;
+    if (listener_ != nullptr && moves_->to == current_.id()) {
+      const auto embedding = row_if_known(embeddings, i);
+      if (embedding) listener_->on_embedding(page[i], *embedding);
+    }
+    if (!before[i] || before[i]->cluster == after[i]->cluster) continue;
+    HistoryRecord history;
+    history.at = now();
+    history.epoch = moves_->to;
+    history.from = before[i]->cluster;
+    history.to = after[i]->cluster;
+    history.state = after[i]->state;
+    history.cause = moves_->cause;
+    batch->add_history(page[i], history);
+    events.push_back({"image.moved",
+                      {{"id", records[i]->id.str()},
+                       {"from", cluster_json(before[i]->cluster)},
+                       {"to", cluster_json(after[i]->cluster)},
+                       {"cause", moves_->cause}}});
+  }
+  SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
+  for (Event& event : events) {
+    publish_event(std::move(event.topic), std::move(event.body));
+  }
+  if (page.size() < limit) {
+    moves_.reset();
+    return true;
+  }
+  moves_->cursor = page.back();
+  return false;
+}
+
+Result<bool> ClusterBook::drop_an_old_epoch() {
+  SHOAL_TRY(epochs, store_.epochs());
+  std::vector<EpochRecord> with_data;
+  for (const EpochRecord& epoch : epochs) {
+    if ((epoch.status == EpochStatus::kPublished ||
+         epoch.status == EpochStatus::kHeld) &&
+        epoch.id != current_.id() && !(moves_ && moves_->from == epoch.id)) {
+      with_data.push_back(epoch);
+    }
+  }
+  if (with_data.size() < static_cast<std::size_t>(options_.keep_epochs)) {
+    return true;
+  }
+  EpochRecord oldest = with_data.front();
+  oldest.status = EpochStatus::kDropped;
+  auto batch = store_.new_batch();
+  batch->put_epoch(oldest);
+  batch->drop_epoch_data(oldest.id);
+  SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
+  return false;
+}
+
+}  // namespace shoal

@@ -1,0 +1,101 @@
+#include "daemon/refine/checkpoint_source.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace shoal {
+namespace {
+
+constexpr std::size_t kPage = 1024;
+
+}  // namespace
+
+Result<std::unique_ptr<CheckpointSource>> CheckpointSource::open(
+    Store& store, const std::vector<std::string>& views) {
+  std::unique_ptr<CheckpointSource> source(new CheckpointSource(store));
+  const std::vector<ViewKey> known = store.views();
+  for (const std::string& view : views) {
+    const auto it =
+        std::find_if(known.begin(), known.end(),
+                     [&](const ViewKey& key) { return key.text() == view; });
+    if (it == known.end()) {
+      return not_found("the store has no features of view " + view);
+    }
+    SHOAL_TRY(slot, store.open_view(*it));
+    source->slots_.push_back(slot);
+    source->inputs_.push_back({view, static_cast<int>(it->dim)});
+  }
+  SHOAL_TRY(epoch, store.current_epoch());
+  for (ImageSeq after;;) {
+    SHOAL_TRY(page, store.arrivals(after, kPage));
+    SHOAL_TRY(labels, store.labels(epoch, page));
+    std::vector<bool> complete(page.size(), true);
+    for (const ViewSlot slot : source->slots_) {
+      SHOAL_TRY(features, store.features(slot, page));
+      for (std::size_t i = 0; i < page.size(); ++i) {
+        if (!std::isfinite(features(static_cast<Eigen::Index>(i), 0))) {
+          complete[i] = false;
+        }
+      }
+    }
+    for (std::size_t i = 0; i < page.size(); ++i) {
+      if (!labels[i]) continue;  // pending: the next run's
+      if (complete[i]) {
+        source->seqs_.push_back(page[i]);
+      } else {
+        ++source->left_out_;
+      }
+    }
+    if (page.size() < kPage) break;
+    after = page.back();
+  }
+  return source;
+}
+
+Result<std::vector<Matrix>> CheckpointSource::read(
+    const std::vector<std::size_t>& rows) {
+  std::vector<Matrix> all;
+  for (std::size_t v = 0; v < slots_.size(); ++v) {
+    Matrix features(static_cast<Eigen::Index>(rows.size()), inputs_[v].dim);
+    for (std::size_t begin = 0; begin < rows.size(); begin += kPage) {
+      const std::size_t end = std::min(rows.size(), begin + kPage);
+      std::vector<ImageSeq> seqs;
+      for (std::size_t i = begin; i < end; ++i) {
+        seqs.push_back(seqs_.at(rows[i]));
+      }
+      SHOAL_TRY(part, store_.features(slots_[v], seqs));
+      if (!part.allFinite()) {
+        return corruption("features of view " + inputs_[v].view +
+                          " are missing or not finite");
+      }
+      features.middleRows(static_cast<Eigen::Index>(begin), part.rows()) = part;
+    }
+    all.push_back(std::move(features));
+  }
+  return all;
+}
+
+Result<std::vector<RowConstraint>> CheckpointSource::constraints() const {
+  SHOAL_TRY(epoch, store_.current_epoch());
+  std::vector<RowConstraint> constraints;
+  constraints.reserve(seqs_.size());
+  for (std::size_t begin = 0; begin < seqs_.size(); begin += kPage) {
+    const auto first = seqs_.begin() + static_cast<std::ptrdiff_t>(begin);
+    const std::vector<ImageSeq> page(
+        first, first + static_cast<std::ptrdiff_t>(
+                           std::min(kPage, seqs_.size() - begin)));
+    SHOAL_TRY(labels, store_.labels(epoch, page));
+    SHOAL_TRY(fixed, store_.fixed(page));
+    SHOAL_TRY(must_not, store_.must_not(page));
+    for (std::size_t i = 0; i < page.size(); ++i) {
+      RowConstraint constraint;
+      if (fixed[i]) constraint.fixed = fixed[i]->cluster;
+      constraint.must_not = must_not[i];
+      if (labels[i]) constraint.previous = labels[i]->cluster;
+      constraints.push_back(std::move(constraint));
+    }
+  }
+  return constraints;
+}
+
+}  // namespace shoal

@@ -1,0 +1,54 @@
+#include "daemon/refine/job.h"
+
+#include <nlohmann/json.hpp>
+
+#include "common/file.h"
+
+namespace shoal {
+
+Result<void> write_job(const std::filesystem::path& file,
+                       const RefineJob& job) {
+  const nlohmann::json json = {
+      {"checkpoint", job.checkpoint.string()},
+      {"output", job.output.string()},
+      {"method", job.method},
+      {"views", job.views},
+      {"clusters", job.options.clusters},
+      {"max_clusters", job.options.max_clusters},
+      {"embedding_dim", job.options.embedding_dim},
+      {"max_train_images", job.options.max_train_images},
+      {"novelty_quantile", job.options.novelty_quantile},
+      {"novelty_slack", job.options.novelty_slack},
+      {"seed", job.options.seed},
+      {"threads", job.threads},
+      {"nice", job.nice},
+      {"cache_bytes", job.cache_bytes}};
+  return write_file_atomically(file, json.dump(2));
+}
+
+Result<RefineJob> read_job(const std::filesystem::path& file) {
+  SHOAL_TRY(text, read_file(file, 1 << 20));
+  try {
+    const auto json = nlohmann::json::parse(text);
+    RefineJob job;
+    job.checkpoint = json.at("checkpoint").get<std::string>();
+    job.output = json.at("output").get<std::string>();
+    json.at("method").get_to(job.method);
+    json.at("views").get_to(job.views);
+    json.at("clusters").get_to(job.options.clusters);
+    json.at("max_clusters").get_to(job.options.max_clusters);
+    json.at("embedding_dim").get_to(job.options.embedding_dim);
+    json.at("max_train_images").get_to(job.options.max_train_images);
+    json.at("novelty_quantile").get_to(job.options.novelty_quantile);
+    json.at("novelty_slack").get_to(job.options.novelty_slack);
+    json.at("seed").get_to(job.options.seed);
+    json.at("threads").get_to(job.threads);
+    json.at("nice").get_to(job.nice);
+    json.at("cache_bytes").get_to(job.cache_bytes);
+    return job;
+  } catch (const nlohmann::json::exception& error) {
+    return invalid_argument(file.string() + ": " + error.what());
+  }
+}
+
+}  // namespace shoal

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "engine/refine/refinement.h"
+
+namespace shoal {
+
+/// What shoald tells shoal-refine to do, as a JSON file.
+struct RefineJob {
+  std::filesystem::path checkpoint;  ///< a store of its own, read-only
+  std::filesystem::path output;      ///< where the candidate file goes
+  std::string method;
+  /// ViewKey::text() of the views to learn from.
+  std::vector<std::string> views;
+  RefinementOptions options;
+  int threads = 1;
+  int nice = 0;
+  std::uint64_t cache_bytes = 64ULL << 20;
+};
+
+[[nodiscard]] Result<void> write_job(const std::filesystem::path& file,
+                                     const RefineJob& job);
+/// Errors: kNotFound, kIo, kInvalidArgument naming the key.
+[[nodiscard]] Result<RefineJob> read_job(const std::filesystem::path& file);
+
+/// Exit statuses of shoal-refine.
+inline constexpr int kWorkerDone = 0;
+inline constexpr int kWorkerFailed = 1;
+inline constexpr int kWorkerUsage = 2;
+inline constexpr int kWorkerCancelled = 3;
+/// There is nothing to learn from (too few images): the run is skipped.
+inline constexpr int kWorkerSkipped = 4;
+
+}  // namespace shoal

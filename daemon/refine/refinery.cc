@@ -1,0 +1,372 @@
+#include "daemon/refine/refinery.h"
+
+#include <algorithm>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "common/log.h"
+#include "daemon/refine/job.h"
+
+namespace shoal {
+namespace {
+
+constexpr std::size_t kRowsPerTask = 256;
+constexpr std::size_t kImagesPerTask = 512;
+constexpr std::chrono::seconds kTimeToStop{10};
+
+std::filesystem::path worker_program(const RefineConfig& config) {
+  if (!config.worker.empty()) return config.worker;
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::filesystem::path("shoal-refine")
+               : self.parent_path() / "shoal-refine";
+}
+
+std::string text_of(EpochStatus status) {
+  switch (status) {
+    case EpochStatus::kPublished:
+      return "published";
+    case EpochStatus::kHeld:
+      return "held";
+    case EpochStatus::kSkipped:
+      return "skipped";
+    default:
+      return "failed";
+  }
+}
+
+}  // namespace
+
+Refinery::Refinery(Store& store, LabelThread& labels,
+                   const RefineConfig& config, std::filesystem::path data_dir,
+                   EventSink events, Metrics& metrics)
+    : store_(store),
+      labels_(labels),
+      config_(config),
+      runs_(std::move(data_dir) / "runs"),
+      events_(std::move(events)),
+      metrics_(metrics) {}
+
+Refinery::~Refinery() { stop(); }
+
+Result<void> Refinery::start() {
+  std::error_code error;
+  std::filesystem::remove_all(runs_, error);
+  if (!error) std::filesystem::create_directories(runs_, error);
+  if (error) {
+    return io_error("prepare " + runs_.string() + ": " + error.message());
+  }
+  thread_ = std::thread([this] { loop(); });
+  return ok();
+}
+
+void Refinery::stop() {
+  stopping_ = true;
+  jobs_.close();
+  if (thread_.joinable()) thread_.join();
+}
+
+EpochId Refinery::running() const {
+  const MutexLock lock(mutex_);
+  return run_;
+}
+
+Result<void> Refinery::claim() {
+  const MutexLock lock(mutex_);
+  if (claimed_) {
+    return resource_exhausted(
+        "a run or an epoch change is in progress; wait for it or cancel it");
+  }
+  claimed_ = true;
+  return ok();
+}
+
+void Refinery::release() {
+  const MutexLock lock(mutex_);
+  claimed_ = false;
+  run_ = EpochId{};
+}
+
+Result<EpochId> Refinery::begin(const RunRequest& request) {
+  SHOAL_TRY(claim());
+  auto run = labels_.call([&](LabelStage& stage) {
+    return stage.book().begin_run(config_.method, request.reason);
+  });
+  if (!run) {
+    release();
+    return run.error();
+  }
+  cancelled_ = false;
+  {
+    const MutexLock lock(mutex_);
+    run_ = run.value();
+  }
+  if (!jobs_.send(Job{request, run.value()})) {
+    release();
+    return unavailable("the daemon is shutting down");
+  }
+  return run;
+}
+
+Result<EpochId> Refinery::cancel() {
+  const EpochId run = running();
+  if (!run.valid()) return failed_precondition("no run is in progress");
+  cancelled_ = true;
+  return run;
+}
+
+Result<void> Refinery::activate(EpochId epoch) {
+  SHOAL_TRY(claim());
+  auto done = labels_.call(
+      [&](LabelStage& stage) { return stage.book().activate(epoch); });
+  if (done) {
+    // The flip stands; what is left are the news of who moved.
+    const auto settled = settle_after_flip();
+    if (!settled) {
+      spdlog::error("event=moves_not_told error={}",
+                    log_value(settled.error().message));
+    }
+  }
+  release();
+  return done;
+}
+
+void Refinery::loop() {
+  while (auto job = jobs_.receive()) {
+    carry_out(*job);
+    release();
+  }
+}
+
+void Refinery::carry_out(const Job& job) {
+  started_ = std::chrono::steady_clock::now();
+  spdlog::info("event=run_started run={} method={} reason={}", job.run.value(),
+               config_.method, log_value(job.request.reason));
+  const auto folder = runs_ / std::to_string(job.run.value());
+  Outcome outcome = learn(job, folder);
+  if (outcome.status != EpochStatus::kPublished &&
+      outcome.status != EpochStatus::kHeld) {
+    const auto ended = labels_.call([&](LabelStage& stage) {
+      return stage.book().end_run(job.run, outcome.status, outcome.reason);
+    });
+    if (!ended) {
+      spdlog::error("event=run_not_closed run={} error={}", job.run.value(),
+                    log_value(ended.error().message));
+    }
+  }
+  std::error_code ignored;  // Start-up removes what is left.
+  std::filesystem::remove_all(folder, ignored);
+  const std::string status = text_of(outcome.status);
+  metrics_.refine_runs[status].Increment();
+  const std::chrono::duration<double> seconds =
+      std::chrono::steady_clock::now() - started_;
+  spdlog::info("event=run_ended run={} status={} seconds={:.1f} reason={}",
+               job.run.value(), status, seconds.count(),
+               log_value(outcome.reason));
+  if (outcome.status != EpochStatus::kPublished) {
+    events_({"epoch.published",
+             {{"v", 1},
+              {"at", format_rfc3339(now())},
+              {"epoch", job.run.value()},
+              {"run", job.run.value()},
+              {"status", status},
+              {"reason", outcome.reason}}});
+  }
+}
+
+Refinery::Outcome Refinery::learn(const Job& job,
+                                  const std::filesystem::path& folder) {
+  const auto failed = [](const Error& error) {
+    return Outcome{EpochStatus::kFailed, error.message};
+  };
+  tell_progress(job.run, "checkpoint", 0);
+  std::error_code io;
+  std::filesystem::create_directories(folder, io);
+  if (io)
+    return failed(io_error("make " + folder.string() + ": " + io.message()));
+  const auto made = store_.checkpoint(folder / "checkpoint");
+  if (!made) return failed(made.error().within("checkpoint"));
+
+  RefineJob task;
+  task.checkpoint = folder / "checkpoint";
+  task.output = folder / "candidate";
+  task.method = config_.method;
+  const auto views =
+      labels_.call([](LabelStage& stage) -> Result<std::vector<std::string>> {
+        std::vector<std::string> names;
+        for (const ActiveView& view : stage.book().views()) {
+          names.push_back(view.key.text());
+        }
+        return names;
+      });
+  if (!views) return failed(views.error());
+  task.views = views.value();
+  task.options.clusters = config_.clusters;
+  task.options.max_clusters = config_.max_clusters;
+  task.options.embedding_dim = config_.embedding_dim;
+  task.options.max_train_images = config_.max_train_images;
+  task.options.novelty_quantile = config_.novelty_quantile;
+  task.options.novelty_slack = config_.novelty_slack;
+  task.options.seed = config_.seed;
+  task.threads = config_.threads;
+  task.nice = config_.nice;
+  const auto written = write_job(folder / "job.json", task);
+  if (!written) return failed(written.error());
+
+  auto child = ChildProcess::start(worker_program(config_),
+                                   {"--job", (folder / "job.json").string()});
+  if (!child) return failed(child.error().within("start the worker"));
+  const double minutes = job.request.max_minutes.value_or(config_.max_minutes);
+  const Outcome watched =
+      watch(child.value(), job,
+            started_ + std::chrono::milliseconds(
+                           static_cast<std::int64_t>(minutes * 60'000)));
+  if (watched.status != EpochStatus::kStaging) return watched;
+
+  const auto loaded = read_candidate(task.output);
+  if (!loaded) return failed(loaded.error().within("read the run's result"));
+  const auto published = publish(job, loaded.value());
+  if (!published) return failed(published.error().within("publish"));
+  return {job.request.dry_run ? EpochStatus::kHeld : EpochStatus::kPublished,
+          loaded.value().candidate.note};
+}
+
+/// kStaging: the child is done and its result is there.
+Refinery::Outcome Refinery::watch(
+    ChildProcess& child, const Job& job,
+    std::chrono::steady_clock::time_point deadline) {
+  std::string error;
+  std::string stopped;
+  std::string skipped;
+  std::optional<std::chrono::steady_clock::time_point> kill_at;
+  while (!child.at_end()) {
+    const auto line = child.read_line(std::chrono::milliseconds(200));
+    const auto time = std::chrono::steady_clock::now();
+    if (!kill_at) {
+      if (stopping_) stopped = "the daemon shuts down";
+      if (cancelled_) stopped = "cancelled";
+      if (time > deadline) stopped = "took longer than its time budget";
+      if (!stopped.empty()) {
+        child.signal(SIGTERM);
+        kill_at = time + (stopping_ ? std::chrono::seconds(2) : kTimeToStop);
+      }
+    } else if (time > *kill_at) {
+      child.signal(SIGKILL);
+    }
+    if (!line) continue;
+    const auto said = nlohmann::json::parse(*line, nullptr, false);
+    if (!said.is_object()) {
+      spdlog::warn("event=worker_said line={}", log_value(*line));
+    } else if (said.contains("fraction")) {
+      tell_progress(job.run, said.value("stage", ""),
+                    said.value("fraction", 0.0));
+    } else if (said.contains("error")) {
+      error = said["error"].value("message", "");
+    } else if (said.contains("skipped")) {
+      skipped = said.value("skipped", "");
+    }
+  }
+  const ChildExit exit = child.wait();
+  if (!stopped.empty()) return {EpochStatus::kFailed, stopped};
+  if (exit.signalled) {
+    return {EpochStatus::kFailed,
+            "the worker was killed by signal " + std::to_string(exit.status) +
+                (exit.status == SIGKILL ? " (by hand, or for lack of memory)"
+                                        : "")};
+  }
+  if (exit.status == kWorkerSkipped) return {EpochStatus::kSkipped, skipped};
+  if (exit.status != kWorkerDone) {
+    return {EpochStatus::kFailed,
+            error.empty()
+                ? "the worker ended with status " + std::to_string(exit.status)
+                : error};
+  }
+  return {EpochStatus::kStaging, ""};
+}
+
+Result<void> Refinery::publish(const Job& job, const LoadedCandidate& loaded) {
+  const Candidate& candidate = loaded.candidate;
+  SHOAL_TRY(ids, labels_.call([&](LabelStage& stage) {
+    return stage.book().begin_staging(job.run, candidate);
+  }));
+  const std::size_t n = loaded.seqs.size();
+  for (std::size_t begin = 0; begin < n; begin += kRowsPerTask) {
+    if (stopping_ || cancelled_) {
+      return Error{ErrorCode::kCancelled,
+                   stopping_ ? "the daemon shuts down" : "cancelled"};
+    }
+    const std::size_t end = std::min(n, begin + kRowsPerTask);
+    std::vector<StagedRow> rows;
+    for (std::size_t i = begin; i < end; ++i) {
+      StagedRow row;
+      row.seq = loaded.seqs[i];
+      const int position = candidate.labels[i];
+      if (position >= 0) {
+        row.label.cluster = ids[static_cast<std::size_t>(position)];
+        row.label.state = LabelState::kAssigned;
+      }
+      row.label.confidence = candidate.confidences[i];
+      row.label.distance = candidate.distances[i];
+      row.embedding =
+          candidate.embeddings.row(static_cast<Eigen::Index>(i)).transpose();
+      rows.push_back(std::move(row));
+    }
+    SHOAL_TRY(labels_.call(
+        [&](LabelStage& stage) { return stage.book().stage(rows); }));
+    tell_progress(
+        job.run, "staging",
+        0.9 + 0.09 * static_cast<double>(end) / static_cast<double>(n));
+  }
+  for (bool done = false; !done;) {
+    SHOAL_TRY(end, labels_.call([&](LabelStage& stage) {
+      return stage.book().catch_up_staging(kImagesPerTask);
+    }));
+    done = end;
+  }
+  SHOAL_TRY(labels_.call([&](LabelStage& stage) {
+    return stage.book().finish_staging(!job.request.dry_run,
+                                       job.request.dry_run ? "dry run" : "");
+  }));
+  if (job.request.dry_run) return ok();
+  // The epoch is published: from here on an error is not the run's.
+  const auto settled = settle_after_flip();
+  if (!settled) {
+    spdlog::error("event=moves_not_told error={}",
+                  log_value(settled.error().message));
+  }
+  return ok();
+}
+
+Result<void> Refinery::settle_after_flip() {
+  for (bool done = false; !done && !stopping_;) {
+    SHOAL_TRY(end, labels_.call([&](LabelStage& stage) {
+      return stage.book().note_moves(kImagesPerTask);
+    }));
+    done = end;
+  }
+  for (bool done = false; !done && !stopping_;) {
+    SHOAL_TRY(end, labels_.call([&](LabelStage& stage) {
+      return stage.book().drop_an_old_epoch();
+    }));
+    done = end;
+  }
+  return ok();
+}
+
+void Refinery::tell_progress(EpochId run, const std::string& stage,
+                             double fraction) {
+  const std::chrono::duration<double> seconds =
+      std::chrono::steady_clock::now() - started_;
+  events_({"refine.progress",
+           {{"v", 1},
+            {"at", format_rfc3339(now())},
+            {"run", run.value()},
+            {"stage", stage},
+            {"fraction", fraction},
+            {"seconds", seconds.count()}}});
+}
+
+}  // namespace shoal

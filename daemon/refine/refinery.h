@@ -1,0 +1,107 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "common/channel.h"
+#include "common/mutex.h"
+#include "config/config.h"
+#include "daemon/book/event.h"
+#include "daemon/metrics/metrics.h"
+#include "daemon/pipeline/label_stage.h"
+#include "daemon/refine/child_process.h"
+#include "engine/refine/candidate_file.h"
+#include "store/store.h"
+
+namespace shoal {
+
+struct RunRequest {
+  std::string reason;  ///< "bootstrap", "asked", "views changed", ...
+  std::optional<double> max_minutes;
+  bool dry_run = false;
+};
+
+/// Carries out relearning runs and epoch changes, one at a time, on a thread
+/// of its own: checkpoint, child process, then staging and publishing through
+/// the label thread in small pieces, so that arrivals and queries go on.
+///
+/// Whatever goes wrong (the child crashes, is killed, runs out of time or
+/// memory; the result is damaged; the disk is full) nothing published
+/// changes; the run's epoch record says why it failed.
+/// Thread-safe.
+class Refinery {
+ public:
+  Refinery(Store& store, LabelThread& labels, const RefineConfig& config,
+           std::filesystem::path data_dir, EventSink events, Metrics& metrics);
+  ~Refinery();
+  Refinery(const Refinery&) = delete;
+  Refinery& operator=(const Refinery&) = delete;
+
+  /// Removes what interrupted runs left on disk, then takes requests.
+  Result<void> start();
+  /// Ends a run in progress as failed. Idempotent.
+  void stop();
+
+  /// Begins a run. @return its number
+  /// Errors: kResourceExhausted when one is in progress.
+  Result<EpochId> begin(const RunRequest& request);
+  /// Tells the run in progress to stop. @return its number
+  /// Errors: kFailedPrecondition when there is none.
+  Result<EpochId> cancel();
+  /// Makes an older or a held epoch current, and waits for it.
+  /// Errors: kResourceExhausted while a run is in progress; those of
+  /// ClusterBook::activate.
+  Result<void> activate(EpochId epoch);
+
+  /// The run in progress, or none.
+  [[nodiscard]] EpochId running() const;
+
+ private:
+  struct Job {
+    RunRequest request;
+    EpochId run;
+  };
+  struct Outcome {
+    EpochStatus status = EpochStatus::kFailed;
+    std::string reason;
+  };
+
+  /// Reserves the refinery. Errors: kResourceExhausted.
+  Result<void> claim();
+  void release();
+  void loop();
+  void carry_out(const Job& job);
+  Outcome learn(const Job& job, const std::filesystem::path& folder);
+  Outcome watch(ChildProcess& child, const Job& job,
+                std::chrono::steady_clock::time_point deadline);
+  Result<void> publish(const Job& job, const LoadedCandidate& loaded);
+  Result<void> settle_after_flip();
+  void tell_progress(EpochId run, const std::string& stage, double fraction);
+
+  Store& store_;
+  LabelThread& labels_;
+  const RefineConfig config_;
+  const std::filesystem::path runs_;
+  EventSink events_;
+  Metrics& metrics_;
+
+  Channel<Job> jobs_{1};
+  std::atomic<bool> cancelled_{false};
+  std::atomic<bool> stopping_{false};
+  std::chrono::steady_clock::time_point started_;  ///< refinery thread
+
+  /// Guards who may use the refinery; asked by query threads.
+  mutable Mutex mutex_;
+  bool claimed_ SHOAL_GUARDED_BY(mutex_) = false;
+  EpochId run_ SHOAL_GUARDED_BY(mutex_);
+
+  std::thread thread_;
+};
+
+}  // namespace shoal
