@@ -19,8 +19,8 @@ enum class Ack {
 
 /// First frame of an ingest message; the second is the image's bytes.
 struct IngestHeader {
-  std::uint64_t seq = 0;  ///< client's own number, echoed in the reply
-  std::optional<std::string> id;
+  std::uint64_t seq = 0;          ///< client's own number, echoed in the reply
+  std::optional<std::string> id;  ///< keeps the rules of ImageId
   std::string source;
   std::optional<Timestamp> captured_at;
   std::map<std::string, std::string> meta;
@@ -28,6 +28,7 @@ struct IngestHeader {
 };
 
 /// Limits that decode_ingest_header enforces.
+inline constexpr std::size_t kMaxHeaderBytes = 64 * 1024;
 inline constexpr std::size_t kMaxSourceBytes = 256;
 inline constexpr std::size_t kMaxMetaEntries = 64;
 inline constexpr std::size_t kMaxMetaBytes = 16 * 1024;  ///< keys + values
@@ -43,7 +44,8 @@ struct DecodedIngestHeader {
   WireError error;  ///< when there is no header
 };
 /// Never throws and never recurses deeper than kMaxNesting, whatever the
-/// bytes. Codes: bad_message, bad_version, missing_field, bad_field, bad_id.
+/// bytes. Keys that it does not know are ignored.
+/// Codes: bad_message, bad_version, missing_field, bad_field, bad_id.
 [[nodiscard]] DecodedIngestHeader decode_ingest_header(std::string_view bytes);
 
 enum class IngestStatus { kStored, kAssigned, kDuplicate, kBusy, kRejected };
@@ -54,14 +56,14 @@ struct IngestReply {
   std::uint64_t seq = 0;
   std::string id;
   IngestStatus status = IngestStatus::kStored;
-  /// 0 in a reply to ack = assigned: known to be unassigned.
+  /// 0 in a reply to ack = assigned: known to be unassigned. Travels as null.
   std::optional<std::uint64_t> cluster;
   std::optional<float> confidence;
   std::optional<WireError> error;
   std::optional<std::uint32_t> retry_after_ms;
 };
 [[nodiscard]] std::string encode_ingest_reply(const IngestReply& reply);
-/// Errors: kInvalidArgument.
+/// Errors: kInvalidArgument when it is not such a reply.
 [[nodiscard]] Result<IngestReply> decode_ingest_reply(std::string_view bytes);
 
 }  // namespace shoal
