@@ -32,6 +32,7 @@ class StoreBatch {
   /// beyond fp16's range are clamped).
   virtual void put_features(ViewSlot view, ImageSeq seq,
                             const Eigen::Ref<const Vector>& features) = 0;
+  /// `embedding`: (embedding_dim) of the epoch's record; kept as fp16 too.
   virtual void put_embedding(EpochId epoch, ImageSeq seq,
                              const Eigen::Ref<const Vector>& embedding) = 0;
   virtual void remove_embedding(EpochId epoch, ImageSeq seq) = 0;
@@ -100,13 +101,17 @@ struct PutOutcome {
 ///
 /// All reads see committed state. A list call's "after" bound is exclusive
 /// and its result ascending, so a loop with the last element as the next
-/// bound pages through everything; limits are at most 65,536.
+/// bound pages through everything; limits are at most kMaxListLimit
+/// (kInvalidArgument above it).
 ///
 /// Errors of every call: kIo for the disk (kResourceExhausted when it is
-/// full), kCorruption when bytes do not decode.
+/// full: free space and the next change goes through), kCorruption when bytes
+/// do not decode; of every change to a read-only store: kFailedPrecondition.
 /// Thread-safe; put_images and each totals record have one calling thread.
 class Store {
  public:
+  static constexpr std::size_t kMaxListLimit = 65'536;
+
   virtual ~Store() = default;
 
   // ---- images
@@ -129,6 +134,9 @@ class Store {
 
   // ---- views and features
   /// Registers a view version, or finds it. Thread-safe.
+  /// Errors: kInvalidArgument when a part of the key is empty or has other
+  /// characters than [a-z0-9_.-]; kFailedPrecondition when it would have to
+  /// be registered in a read-only store.
   virtual Result<ViewSlot> open_view(const ViewKey& key) = 0;
   /// Every version that has been registered.
   [[nodiscard]] virtual std::vector<ViewKey> views() const = 0;
@@ -150,12 +158,14 @@ class Store {
   virtual Result<std::vector<Member>> members(EpochId epoch, ClusterId cluster,
                                               ImageSeq after,
                                               std::size_t limit) const = 0;
-  /// Row i is the embedding of seqs[i]; a row of NaN where there is none.
+  /// Row i is the embedding of seqs[i]; a row of NaN where there is none. As
+  /// wide as the epoch's record says. Errors: kNotFound without a record.
   virtual Result<Matrix> embeddings(
       EpochId epoch, const std::vector<ImageSeq>& seqs) const = 0;
 
   // ---- people
   virtual Result<std::map<ClusterId, std::string>> cluster_names() const = 0;
+  /// The last `limit` changes of the image's label, the oldest of them first.
   virtual Result<std::vector<HistoryRecord>> history(
       ImageSeq seq, std::size_t limit) const = 0;
   /// Lineage records with a seq above `after`.
@@ -172,7 +182,8 @@ class Store {
       const std::vector<ImageSeq>& seqs) const = 0;
 
   // ---- rejected input
-  /// Appends to a ring of the last 1,000; not synced. Thread-safe.
+  /// Appends to a ring of the last kRejectedKept; not synced. Thread-safe.
+  static constexpr std::uint64_t kRejectedKept = 1'000;
   virtual Result<void> add_rejected(const RejectedRecord& record) = 0;
   /// The newest first.
   virtual Result<std::vector<RejectedRecord>> rejected(
@@ -186,6 +197,7 @@ class Store {
 
   // ---- changes
   [[nodiscard]] virtual std::unique_ptr<StoreBatch> new_batch() const = 0;
+  /// An empty batch with kSynced forces to disk all that was committed before.
   virtual Result<void> commit(std::unique_ptr<StoreBatch> batch,
                               Durability durability) = 0;
 
@@ -209,7 +221,9 @@ struct StoreOptions {
 
 /// Opens the RocksDB store in `options.folder`, making it when absent.
 /// Errors: kFailedPrecondition when another process has it open or its schema
-/// is newer than this program; kPermissionDenied or kIo for the folder.
+/// is newer than this program; kPermissionDenied or kIo for the folder;
+/// kCorruption for damaged or missing files; kNotFound when a read-only one is
+/// absent.
 Result<std::unique_ptr<Store>> open_rocksdb_store(const StoreOptions& options);
 
 }  // namespace shoal
