@@ -16,6 +16,9 @@ namespace {
 constexpr int kRestarts = 3;
 constexpr int kIterations = 50;
 
+/// Share of the highest silhouette that e times as many clusters must gain.
+constexpr double kPriceOfClusters = 0.1;
+
 std::string three_digits(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.3f", value);
@@ -52,13 +55,25 @@ class Trials {
     silhouettes_[k] = score;
     return ok();
   }
-  /// The k with the highest silhouette; ties: the smallest.
+  /// The k with the highest silhouette less its price; ties: the smallest.
   [[nodiscard]] int best() const {
-    const auto higher = [](const auto& a, const auto& b) {
-      return a.second < b.second;
+    const double highest = highest_silhouette();
+    const auto worth = [&](const auto& trial) {
+      return trial.second -
+             kPriceOfClusters * std::max(0.0, highest) * std::log(trial.first);
     };
-    return std::max_element(silhouettes_.begin(), silhouettes_.end(), higher)
+    return std::max_element(silhouettes_.begin(), silhouettes_.end(),
+                            [&](const auto& a, const auto& b) {
+                              return worth(a) < worth(b);
+                            })
         ->first;
+  }
+  [[nodiscard]] double highest_silhouette() const {
+    double highest = -1;
+    for (const auto& trial : silhouettes_) {
+      highest = std::max(highest, trial.second);
+    }
+    return highest;
   }
   [[nodiscard]] const std::map<int, double>& silhouettes() const {
     return silhouettes_;
@@ -123,13 +138,13 @@ Result<ClusterCountResult> estimate_cluster_count(
   result.clusters = trials.best();
   result.silhouettes.assign(trials.silhouettes().begin(),
                             trials.silhouettes().end());
-  const double best = trials.silhouettes().at(result.clusters);
   result.reason =
-      std::to_string(result.clusters) + " clusters have the highest mean " +
-      "silhouette (" + three_digits(best) + ") of " +
+      std::to_string(result.clusters) + " clusters: mean silhouette " +
+      three_digits(trials.silhouettes().at(result.clusters)) +
+      " against at most " + three_digits(trials.highest_silhouette()) + " at " +
       std::to_string(result.silhouettes.size()) + " counts tried from " +
       std::to_string(first) + " to " + std::to_string(last) + " on " +
-      std::to_string(rows) + " images";
+      std::to_string(rows) + " images, fewer clusters preferred";
   return result;
 }
 
