@@ -28,6 +28,10 @@ class EmbeddingModel {
   /// @return (n, dim())
   [[nodiscard]] virtual Matrix embed(
       const std::vector<Matrix>& features) const = 0;
+  /// The same map times `factor` (finite, not 0), so that a method can choose
+  /// the unit of distances once it knows its clusters.
+  [[nodiscard]] virtual std::unique_ptr<EmbeddingModel> scaled(
+      float factor) const = 0;
   /// Bytes from which load_embedding_model makes an equal model.
   [[nodiscard]] virtual std::string serialize() const = 0;
 };
@@ -37,12 +41,21 @@ class EmbeddingModel {
 [[nodiscard]] Result<std::unique_ptr<EmbeddingModel>> load_embedding_model(
     std::string_view bytes);
 
-/// Views L2-normalised row by row, concatenated, PCA-whitened.
+/// Views L2-normalised row by row, concatenated, PCA, whitened with shrinkage:
+/// component c is divided by sqrt(variance_c + kWhiteningShrinkage *
+/// variance_0). Full whitening makes the directions of least variance, mostly
+/// noise, count as much as those that tell objects apart, and clusterings of
+/// it fall apart from about 40 dimensions on; plain PCA leaves everything to
+/// the first few. docs/results.md compares them.
+/// A view's row of zeros stays zero.
 /// @param features  per input (n, dim), the training rows
-/// @param max_dim  most components kept
-/// Errors: kInvalidArgument (n < 2, shapes, values that are not finite).
+/// @param max_dim  most components kept; fewer when the rows have no more
+/// Errors: kInvalidArgument (n < 2, shapes, values that are not finite, rows
+/// that are all alike).
 [[nodiscard]] Result<std::unique_ptr<EmbeddingModel>> fit_whitened_pca(
     const std::vector<EmbeddingInput>& inputs,
     const std::vector<Matrix>& features, int max_dim);
+
+inline constexpr double kWhiteningShrinkage = 0.5;
 
 }  // namespace shoal

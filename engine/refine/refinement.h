@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/ids.h"
@@ -42,11 +43,16 @@ struct RefinementOptions {
   int embedding_dim = 64;         ///< most dimensions of z
   int max_train_images = 50'000;  ///< above: train on a sample of this size
   /// Quantile of members' distances that becomes a cluster's novelty
-  /// threshold, times `novelty_slack`.
+  /// threshold, times `novelty_slack`: of the fixed members where there are
+  /// kMinThresholdMembers, else of all members, else of all images. Never
+  /// below a tenth of what all images give, since a cluster of equal images
+  /// would turn away every other.
   double novelty_quantile = 0.99;
   double novelty_slack = 1.25;
   std::uint64_t seed = 0;
 };
+
+inline constexpr int kMinThresholdMembers = 5;
 
 /// How the outside watches and stops a run. Called from the run's thread.
 struct RunControl {
@@ -59,10 +65,11 @@ struct RunControl {
 /// What a method learns: a map to z and a partition of z.
 struct MethodResult {
   std::unique_ptr<EmbeddingModel> model;
-  Matrix centroids;         ///< (k, d)
-  Matrix embeddings;        ///< (n, d): the model's z of every row
-  std::vector<int> labels;  ///< (n): 0..k-1
-  std::string note;         ///< how k was found, what was sampled; for people
+  Matrix centroids;   ///< (k, d)
+  Matrix embeddings;  ///< (n, d): the model's z of every row
+  /// (n): 0..k-1; -1 for a row that is forbidden in every cluster.
+  std::vector<int> labels;
+  std::string note;  ///< how k was found, what was sampled; for people
 };
 
 struct MethodInput {
@@ -73,6 +80,11 @@ struct MethodInput {
   std::vector<int> must_link;
   /// How many groups there are.
   int groups = 0;
+  /// Pairs (row, group): the row must not get that group's cluster.
+  std::vector<std::pair<int, int>> forbidden;
+  /// Per row a number that is equal for rows of one earlier cluster: a sample
+  /// of the rows keeps their shares.
+  std::vector<int> strata;
 };
 
 /// A way to learn a clustering; the deep methods plug in here. Stateless.
@@ -86,7 +98,10 @@ class RefinementMethod {
 };
 
 /// The method called `name`. "km": views L2-normalised, concatenated,
-/// PCA-whitened, k-means.
+/// PCA-whitened (fit_whitened_pca), k-means. Features are read in blocks; the
+/// embeddings of all rows are held. The unit of z is the root mean squared
+/// distance of the training rows to their centroids, so that a typical member
+/// is at distance 1 and Student-t confidences are comparable between epochs.
 /// Errors: kNotFound, listing the known names.
 [[nodiscard]] Result<std::unique_ptr<RefinementMethod>> make_refinement_method(
     std::string_view name);

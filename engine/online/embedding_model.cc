@@ -1,0 +1,216 @@
+#include "engine/online/embedding_model.h"
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include "common/bytes.h"
+#include "common/check.h"
+#include "engine/cluster/pca.h"
+
+namespace shoal {
+namespace {
+
+constexpr std::string_view kAffineKind = "normalized_affine";
+constexpr std::uint32_t kAffineVersion = 1;
+/// Bounds on what load accepts: far above any real model, far below what
+/// would exhaust memory.
+constexpr std::uint32_t kMaxInputs = 256;
+constexpr std::uint32_t kMaxDim = 1U << 20;
+
+Eigen::Index total_dim(const std::vector<EmbeddingInput>& inputs) {
+  Eigen::Index total = 0;
+  for (const EmbeddingInput& input : inputs) total += input.dim;
+  return total;
+}
+
+/// `out` = the rows divided by their length. Scaled by the largest value
+/// first: squares of finite values may overflow. A row of zeros stays zero.
+void normalize_rows(const Matrix& rows, Eigen::Ref<Matrix> out) {
+  for (Eigen::Index i = 0; i < rows.rows(); ++i) {
+    const float largest = rows.row(i).cwiseAbs().maxCoeff();
+    if (!(largest > 0)) {
+      out.row(i).setZero();
+      continue;
+    }
+    out.row(i) = rows.row(i) / largest;
+    out.row(i) /= out.row(i).norm();
+  }
+}
+
+/// z = W (v_1/|v_1|, v_2/|v_2|, ...) - b: all that whitened PCA of normalised
+/// views comes to.
+class NormalizedAffine final : public EmbeddingModel {
+ public:
+  /// @param weight  (dim, sum of the inputs' dims)  @param offset  (dim)
+  NormalizedAffine(std::vector<EmbeddingInput> inputs, Matrix weight,
+                   Vector offset)
+      : inputs_(std::move(inputs)),
+        weight_(std::move(weight)),
+        offset_(std::move(offset)) {}
+
+  const std::vector<EmbeddingInput>& inputs() const override { return inputs_; }
+  int dim() const override { return static_cast<int>(weight_.rows()); }
+
+  Matrix embed(const std::vector<Matrix>& features) const override {
+    SHOAL_CHECK(features.size() == inputs_.size(), "another number of views");
+    const Eigen::Index rows = features.front().rows();
+    Matrix z = -offset_.transpose().replicate(rows, 1);
+    Eigen::Index column = 0;
+    for (std::size_t i = 0; i < features.size(); ++i) {
+      SHOAL_CHECK(
+          features[i].cols() == inputs_[i].dim && features[i].rows() == rows,
+          "features of another shape");
+      Matrix unit(rows, features[i].cols());
+      normalize_rows(features[i], unit);
+      z.noalias() +=
+          unit * weight_.middleCols(column, inputs_[i].dim).transpose();
+      column += inputs_[i].dim;
+    }
+    return z;
+  }
+
+  std::unique_ptr<EmbeddingModel> scaled(float factor) const override {
+    SHOAL_CHECK(std::isfinite(factor) && factor != 0, "no such unit");
+    return std::make_unique<NormalizedAffine>(inputs_, weight_ * factor,
+                                              offset_ * factor);
+  }
+
+  std::string serialize() const override {
+    ByteWriter out;
+    out.string(kAffineKind).number(kAffineVersion);
+    out.number(static_cast<std::uint32_t>(inputs_.size()));
+    for (const EmbeddingInput& input : inputs_) {
+      out.string(input.view).number(static_cast<std::uint32_t>(input.dim));
+    }
+    out.number(static_cast<std::uint32_t>(weight_.rows()));
+    append(out, weight_.data(), weight_.size());
+    append(out, offset_.data(), offset_.size());
+    return out.take();
+  }
+
+  /// `in` stands after the kind.
+  static Result<std::unique_ptr<EmbeddingModel>> parse(ByteReader& in) {
+    const auto version = in.number<std::uint32_t>();
+    if (!in.failed() && version != kAffineVersion) {
+      return unsupported("embedding model version " + std::to_string(version) +
+                         "; this program knows version " +
+                         std::to_string(kAffineVersion));
+    }
+    const auto count = in.number<std::uint32_t>();
+    if (count > kMaxInputs) {
+      return corruption("embedding model of " + std::to_string(count) +
+                        " inputs");
+    }
+    std::vector<EmbeddingInput> inputs;
+    for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
+      EmbeddingInput input;
+      input.view = in.string();
+      const auto dim = in.number<std::uint32_t>();
+      if (!in.failed() && (dim == 0 || dim > kMaxDim)) {
+        return corruption("embedding model input of " + std::to_string(dim) +
+                          " values");
+      }
+      input.dim = static_cast<int>(dim);
+      inputs.push_back(std::move(input));
+    }
+    const auto dim = in.number<std::uint32_t>();
+    if (in.failed()) return corruption("embedding model ends too early");
+    if (inputs.empty() || dim == 0 || dim > kMaxDim) {
+      return corruption("embedding model without inputs or dimensions");
+    }
+    // Before anything of the claimed size is allocated.
+    const auto columns = static_cast<std::uint64_t>(total_dim(inputs));
+    const std::uint64_t needed = dim * (columns + 1) * sizeof(float);
+    if (in.remaining() != needed) {
+      return corruption(
+          "embedding model holds " + std::to_string(in.remaining()) +
+          " bytes of values instead of " + std::to_string(needed));
+    }
+    Matrix weight(dim, static_cast<Eigen::Index>(columns));
+    Vector offset(dim);
+    take(in, weight.data(), weight.size());
+    take(in, offset.data(), offset.size());
+    SHOAL_TRY(in.finish("embedding model"));
+    if (!weight.allFinite() || !offset.allFinite()) {
+      return corruption("embedding model with values that are not finite");
+    }
+    return std::unique_ptr<EmbeddingModel>(std::make_unique<NormalizedAffine>(
+        std::move(inputs), std::move(weight), std::move(offset)));
+  }
+
+ private:
+  static void append(ByteWriter& out, const float* values, Eigen::Index size) {
+    out.raw({reinterpret_cast<const char*>(values),
+             static_cast<std::size_t>(size) * sizeof(float)});
+  }
+  static void take(ByteReader& in, float* values, Eigen::Index size) {
+    const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(float);
+    const std::string_view from = in.raw(bytes);
+    if (from.size() == bytes) std::memcpy(values, from.data(), bytes);
+  }
+
+  std::vector<EmbeddingInput> inputs_;
+  Matrix weight_;
+  Vector offset_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<EmbeddingModel>> load_embedding_model(
+    std::string_view bytes) {
+  ByteReader in(bytes);
+  const std::string kind = in.string();
+  if (in.failed()) return corruption("embedding model ends too early");
+  if (kind == kAffineKind) return NormalizedAffine::parse(in);
+  return unsupported(
+      "embedding model of a kind that this program does not "
+      "know");
+}
+
+Result<std::unique_ptr<EmbeddingModel>> fit_whitened_pca(
+    const std::vector<EmbeddingInput>& inputs,
+    const std::vector<Matrix>& features, int max_dim) {
+  if (inputs.empty() || inputs.size() != features.size() || max_dim < 1) {
+    return invalid_argument("whitened PCA: " + std::to_string(inputs.size()) +
+                            " inputs, " + std::to_string(features.size()) +
+                            " feature matrices, max_dim " +
+                            std::to_string(max_dim));
+  }
+  const Eigen::Index rows = features.front().rows();
+  Matrix all(rows, total_dim(inputs));
+  Eigen::Index column = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (features[i].rows() != rows || features[i].cols() != inputs[i].dim ||
+        inputs[i].dim < 1) {
+      return invalid_argument("whitened PCA: features of " + inputs[i].view +
+                              " are " + std::to_string(features[i].rows()) +
+                              " x " + std::to_string(features[i].cols()) +
+                              " instead of " + std::to_string(rows) + " x " +
+                              std::to_string(inputs[i].dim));
+    }
+    if (!features[i].allFinite()) {
+      return invalid_argument("whitened PCA: features of " + inputs[i].view +
+                              " hold a value that is not finite");
+    }
+    normalize_rows(features[i], all.middleCols(column, inputs[i].dim));
+    column += inputs[i].dim;
+  }
+  PcaOptions options;
+  options.max_components = max_dim;
+  SHOAL_TRY(pca, fit_pca(all, options));
+  if (pca.explained_variance.size() == 0) {
+    return invalid_argument("whitened PCA: the rows are all alike");
+  }
+  const auto shrinkage =
+      static_cast<float>(kWhiteningShrinkage * pca.explained_variance[0]);
+  Matrix weight = std::move(pca.components);
+  weight.array().colwise() /=
+      (pca.explained_variance.array() + shrinkage).sqrt();
+  Vector offset = weight * pca.mean;
+  return std::unique_ptr<EmbeddingModel>(std::make_unique<NormalizedAffine>(
+      inputs, std::move(weight), std::move(offset)));
+}
+
+}  // namespace shoal
