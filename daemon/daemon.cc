@@ -345,9 +345,9 @@ void Daemon::update_gauges() {
         fields["epoch"].is_number() ? fields["epoch"].get<double>() : 0.0);
     metrics_.refining.Set(fields.value("refining", false) ? 1 : 0);
   }
-  metrics_.stage_queue_images["intake"].Set(
+  metrics_.stage_queue_images["check"].Set(
       static_cast<double>(intake_->queued()));
-  metrics_.stage_queue_images["label"].Set(
+  metrics_.stage_queue_images["assign"].Set(
       static_cast<double>(labels_->waiting()));
   metrics_.set_store_figures(store_->statistics());
 }

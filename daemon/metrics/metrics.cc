@@ -97,10 +97,11 @@ const Values& stages() {
 }
 const Values& query_ops() {
   static const Values kOps = {
-      "image",   "cluster",  "clusters", "members",    "similar",  "history",
-      "lineage", "status",   "epochs",   "unassigned", "rejected", "refine",
-      "cancel",  "rollback", "publish",  "confirm",    "reject",   "move",
-      "merge",   "split",    "undo",     "name",       "delete",   "backup"};
+      "image",    "cluster", "clusters", "members",  "similar",
+      "history",  "lineage", "status",   "epochs",   "unassigned",
+      "rejected", "refine",  "cancel",   "rollback", "publish",
+      "confirm",  "reject",  "move",     "merge",    "split",
+      "undo",     "name",    "delete",   "backup",   "bytes"};
   return kOps;
 }
 const Values& rejection_codes() {
@@ -109,7 +110,7 @@ const Values& rejection_codes() {
                                 "bad_id",          "empty_image",
                                 "not_an_image",    "unsupported_format",
                                 "truncated_image", "too_many_pixels",
-                                "broken_image",    "image_too_large",
+                                "broken_image",    "too_large",
                                 "id_conflict",     "disk_full",
                                 "store_failed",    "extraction_failed"};
   return kCodes;
@@ -215,9 +216,13 @@ Metrics::Metrics()
       batch_retries(
           counter(registry_, "shoal_batch_retries_total",
                   "View batches repeated with fewer images after a failure.")),
-      assign_seconds(histogram(registry_, "shoal_assign_seconds",
-                               "Features ready to label, per image.",
-                               short_times())),
+      settle_retries(
+          counter(registry_, "shoal_settle_retries_total",
+                  "Settled batches repeated because the store refused them.")),
+      assign_seconds(
+          histogram(registry_, "shoal_assign_seconds",
+                    "Features ready to label durable, per batch of images.",
+                    short_times())),
       query_seconds(histograms(registry_, "shoal_query_seconds",
                                "Query received to answer made.", "op",
                                query_ops(), short_times())),

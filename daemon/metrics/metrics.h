@@ -87,6 +87,7 @@ class Metrics {
   LabelledGauge stage_queue_images;  ///< label stage: images waiting before it
   LabelledHistogram stage_seconds;   ///< label stage: one batch or image
   prometheus::Counter& batch_retries;
+  prometheus::Counter& settle_retries;
   prometheus::Histogram& assign_seconds;
 
   // ---- answers

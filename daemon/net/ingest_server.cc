@@ -11,7 +11,6 @@ namespace {
 // Messages read before replies are looked after: neither side can starve the
 // other.
 constexpr int kMessagesPerTurn = 64;
-constexpr std::size_t kMaxHeaderBytes = 64 * 1024;
 
 }  // namespace
 
@@ -94,16 +93,8 @@ bool IngestServer::handle_message() {
            "", "");
     return true;
   }
-  const std::string_view header_bytes = frames[first].to_string_view();
-  if (header_bytes.size() > kMaxHeaderBytes) {
-    refuse({"bad_message",
-            "the header has " + std::to_string(header_bytes.size()) +
-                " bytes; at most " + std::to_string(kMaxHeaderBytes) +
-                " are allowed"},
-           "", "");
-    return true;
-  }
-  DecodedIngestHeader decoded = decode_ingest_header(header_bytes);
+  DecodedIngestHeader decoded =
+      decode_ingest_header(frames[first].to_string_view());
   ticket.seq = decoded.seq;
   if (!decoded.header) {
     refuse(std::move(decoded.error), "", "");

@@ -206,9 +206,10 @@ void Intake::answer_busy(const Checked& item, const Error& error) {
   answer.status = IngestStatus::kBusy;
   answer.retry_after_ms =
       static_cast<std::uint32_t>(config_.retry_after.count() * 10);
-  answer.error = WireError{
-      error.code == ErrorCode::kResourceExhausted ? "disk_full" : "internal",
-      error.message};
+  answer.error =
+      WireError{error.code == ErrorCode::kResourceExhausted ? "disk_full"
+                                                            : "store_failed",
+                error.message};
   metrics_.rejected[answer.error->code].Increment();
   hooks_.reply(item.ticket, std::move(answer));
 }

@@ -12,11 +12,6 @@ constexpr std::size_t kPage = 64;
 constexpr std::uint64_t kMaxEncodedBytes = 256ULL << 20;
 constexpr std::chrono::milliseconds kRetryDelay{1000};
 
-std::string_view code_of(const Error& error) {
-  return error.code == ErrorCode::kResourceExhausted ? "out_of_memory"
-                                                     : "extraction_failed";
-}
-
 }  // namespace
 
 Processing::Processing(Store& store, const ViewsConfig& config,
@@ -247,7 +242,7 @@ void Processing::finish_batch(std::vector<Decoded> batch) {
   }
   const std::uint64_t retries_before = extractor_->stats().batch_retries;
   std::vector<Extraction> extractions = extractor_->extract(images);
-  observe(metrics_.stage_seconds["extract"],
+  observe(metrics_.stage_seconds["views"],
           std::chrono::steady_clock::now() - start);
   metrics_.batch_retries.Increment(
       static_cast<double>(extractor_->stats().batch_retries - retries_before));
@@ -261,8 +256,7 @@ void Processing::finish_batch(std::vector<Decoded> batch) {
     if (item.failure.code.empty()) {
       Extraction& extraction = extractions[index_of[i]];
       if (extraction.error) {
-        item.failure = {std::string(code_of(*extraction.error)),
-                        extraction.error->message};
+        item.failure = {"extraction_failed", extraction.error->message};
       } else {
         arrival.features = std::move(extraction.features);
       }

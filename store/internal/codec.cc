@@ -105,6 +105,32 @@ class RecordReader {
   ByteReader in_;
 };
 
+void put(ByteWriter& out, const std::vector<Prototype>& prototypes) {
+  out.number(static_cast<std::uint32_t>(prototypes.size()));
+  for (const Prototype& prototype : prototypes) {
+    out.number(prototype.novelty_threshold);
+    out.number(static_cast<std::uint32_t>(prototype.centroid.size()));
+    for (const float value : prototype.centroid) out.number(value);
+  }
+}
+
+std::vector<Prototype> get_prototypes(ByteReader& in) {
+  std::vector<Prototype> prototypes;
+  get_list(in, [&] {
+    Prototype prototype;
+    prototype.novelty_threshold = in.number<float>();
+    const auto dim = in.number<std::uint32_t>();
+    const auto values = in.raw(std::size_t{dim} * sizeof(float));
+    if (in.failed()) return;
+    prototype.centroid.resize(dim);
+    if (dim > 0) {
+      std::memcpy(prototype.centroid.data(), values.data(), values.size());
+    }
+    prototypes.push_back(std::move(prototype));
+  });
+  return prototypes;
+}
+
 }  // namespace
 
 std::string encode(const ImageRecord& record) {
@@ -188,12 +214,7 @@ std::string encode(const ClusterRecord& record) {
   ByteWriter out;
   out.number(record.size).number(record.confirmed);
   put(out, record.born_epoch);
-  out.number(static_cast<std::uint32_t>(record.prototypes.size()));
-  for (const Prototype& prototype : record.prototypes) {
-    out.number(prototype.novelty_threshold);
-    out.number(static_cast<std::uint32_t>(prototype.centroid.size()));
-    for (const float value : prototype.centroid) out.number(value);
-  }
+  put(out, record.prototypes);
   return out.take();
 }
 
@@ -205,18 +226,7 @@ Result<ClusterRecord> decode_cluster(ClusterId id, std::string_view bytes) {
   cluster.size = in.number<std::uint64_t>();
   cluster.confirmed = in.number<std::uint64_t>();
   cluster.born_epoch = get_id<EpochId>(in);
-  get_list(in, [&] {
-    Prototype prototype;
-    prototype.novelty_threshold = in.number<float>();
-    const auto dim = in.number<std::uint32_t>();
-    const auto values = in.raw(std::size_t{dim} * sizeof(float));
-    if (in.failed()) return;
-    prototype.centroid.resize(dim);
-    if (dim > 0) {
-      std::memcpy(prototype.centroid.data(), values.data(), values.size());
-    }
-    cluster.prototypes.push_back(std::move(prototype));
-  });
+  cluster.prototypes = get_prototypes(in);
   SHOAL_TRY(record.finish());
   return cluster;
 }
@@ -328,6 +338,8 @@ std::string encode(const CorrectionRecord& record) {
   put(out, record.other);
   put(out, record.undoes);
   put(out, record.undone_by);
+  put(out, record.epoch);
+  put(out, record.prototypes);
   out.number(static_cast<std::uint32_t>(record.changes.size()));
   for (const CorrectionChange& change : record.changes) {
     put(out, change.seq);
@@ -351,6 +363,8 @@ Result<CorrectionRecord> decode_correction(CorrectionSeq seq,
   correction.other = get_id<ClusterId>(in);
   correction.undoes = get_id<CorrectionSeq>(in);
   correction.undone_by = get_id<CorrectionSeq>(in);
+  correction.epoch = get_id<EpochId>(in);
+  correction.prototypes = get_prototypes(in);
   get_list(in, [&] {
     CorrectionChange change;
     change.seq = get_id<ImageSeq>(in);
