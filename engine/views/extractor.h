@@ -53,6 +53,12 @@ class Extractor {
   [[nodiscard]] const ExtractorStats& stats() const { return stats_; }
 
  private:
+  /// Adds one view's vector to the results of the images `wanted` (indices),
+  /// or the error of those that fail alone.
+  void run_view(std::size_t view, const std::vector<SizedImage>& images,
+                const std::vector<std::size_t>& wanted,
+                std::vector<Extraction>& results);
+
   std::vector<std::unique_ptr<View>> views_;
   std::vector<ViewSpec> specs_;
   std::vector<std::pair<int, int>> sizes_;

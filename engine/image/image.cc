@@ -1,0 +1,121 @@
+#include "engine/image/image.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include "common/check.h"
+#include "engine/image/internal/decoders.h"
+#include "engine/image/internal/mat.h"
+#include "engine/image/internal/probe.h"
+
+namespace shoal {
+namespace {
+
+ImageResult<Image> decode_stored(std::string_view bytes,
+                                 const std::string& format,
+                                 const ImageLimits& limits) {
+  if (format == "jpeg") return internal::decode_jpeg(bytes);
+  if (format == "webp") return internal::decode_webp(bytes);
+  if (format == "gif") return internal::decode_gif(bytes, limits);
+  // libtiff multiplies 8-bit colours with their alpha.
+  return internal::decode_opencv(bytes, format == "tiff");
+}
+
+}  // namespace
+
+std::string_view to_string(ImageProblem problem) {
+  switch (problem) {
+    case ImageProblem::kEmpty:
+      return "empty_image";
+    case ImageProblem::kNotAnImage:
+      return "not_an_image";
+    case ImageProblem::kUnsupportedFormat:
+      return "unsupported_format";
+    case ImageProblem::kTruncated:
+      return "truncated_image";
+    case ImageProblem::kTooManyPixels:
+      return "too_many_pixels";
+    case ImageProblem::kBroken:
+      return "broken_image";
+  }
+  return "broken_image";
+}
+
+ImageResult<ImageInfo> probe_image(std::string_view bytes,
+                                   const ImageLimits& limits) {
+  SHOAL_TRY(probed, internal::probe(bytes, limits));
+  return std::move(probed.info);
+}
+
+ImageResult<Image> decode_image(std::string_view bytes,
+                                const ImageLimits& limits) {
+  SHOAL_TRY(probed, internal::probe(bytes, limits));
+  try {
+    SHOAL_TRY(stored, decode_stored(bytes, probed.info.format, limits));
+    // The header's size was judged; a decoder that found another is not
+    // trusted. (Height and width may be swapped by a TIFF's own rotation.)
+    const auto expected = std::minmax({probed.info.width, probed.info.height});
+    const auto found = std::minmax({static_cast<std::uint32_t>(stored.width),
+                                    static_cast<std::uint32_t>(stored.height)});
+    if (found != expected) {
+      return ImageError{ImageProblem::kBroken,
+                        "the decoded size differs from the header's"};
+    }
+    return internal::apply_orientation(std::move(stored), probed.orientation);
+  } catch (const cv::Exception& error) {
+    return ImageError{ImageProblem::kBroken, error.err};
+  } catch (const std::bad_alloc&) {
+    return ImageError{ImageProblem::kTooManyPixels,
+                      "no memory for the decoded pixels"};
+  }
+}
+
+Image resize_image(const Image& image, int width, int height) {
+  SHOAL_CHECK(width > 0 && height > 0 && image.width > 0 && image.height > 0,
+              "sizes are positive");
+  if (image.width == width && image.height == height) return image;
+  // Area averaging works only where no side grows, so the shrinking sides go
+  // first.
+  cv::Mat shrunk = internal::as_mat(image);
+  const cv::Size smaller(std::min(width, image.width),
+                         std::min(height, image.height));
+  if (smaller != shrunk.size()) {
+    cv::Mat target;
+    cv::resize(shrunk, target, smaller, 0, 0, cv::INTER_AREA);
+    shrunk = target;
+  }
+  Image resized;
+  resized.width = width;
+  resized.height = height;
+  resized.rgb.resize(static_cast<std::size_t>(width) *
+                     static_cast<std::size_t>(height) * 3);
+  cv::Mat target = internal::as_mat(resized);
+  cv::resize(shrunk, target, target.size(), 0, 0, cv::INTER_LINEAR);
+  return resized;
+}
+
+Result<std::string> encode_jpeg(const Image& image, int quality) {
+  if (image.width <= 0 || image.height <= 0 || quality < 1 || quality > 100) {
+    return invalid_argument(
+        "encode_jpeg takes an image with pixels and a quality of 1 to 100");
+  }
+  try {
+    cv::Mat bgr;
+    cv::cvtColor(internal::as_mat(image), bgr, cv::COLOR_RGB2BGR);
+    std::vector<std::uint8_t> bytes;
+    if (!cv::imencode(".jpg", bgr, bytes,
+                      {cv::IMWRITE_JPEG_QUALITY, quality})) {
+      return internal_error("the JPEG encoder failed");
+    }
+    return std::string(bytes.begin(), bytes.end());
+  } catch (const cv::Exception& error) {
+    return internal_error("the JPEG encoder failed: " + error.err);
+  }
+}
+
+}  // namespace shoal

@@ -1,0 +1,296 @@
+#include "engine/image/image.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <opencv2/core.hpp>
+
+#include "tests/engine/image/image_files.h"
+
+namespace shoal {
+namespace {
+
+using test::largest_difference;
+using test::sample_image;
+
+Image decoded(const std::string& bytes) {
+  auto image = decode_image(bytes, {});
+  EXPECT_TRUE(image) << image.error().message;
+  return image ? image.value() : Image{};
+}
+
+std::vector<int> pixel(const Image& image, int x, int y) {
+  const auto at = static_cast<std::size_t>(y * image.width + x) * 3;
+  return {image.rgb.at(at), image.rgb.at(at + 1), image.rgb.at(at + 2)};
+}
+
+std::vector<int> near(int red, int green, int blue) {
+  return {red, green, blue};
+}
+
+/// Every value of both within `tolerance`.
+void expect_pixel(const Image& image, int x, int y, std::vector<int> expected,
+                  int tolerance) {
+  const std::vector<int> found = pixel(image, x, y);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_NEAR(found[i], expected[i], tolerance) << "channel " << i;
+  }
+}
+
+/// The stored form that EXIF `orientation` turns into `upright`.
+Image stored_for(const Image& upright, int orientation) {
+  Image stored;
+  stored.width = orientation >= 5 ? upright.height : upright.width;
+  stored.height = orientation >= 5 ? upright.width : upright.height;
+  stored.rgb.resize(upright.rgb.size());
+  for (int y = 0; y < upright.height; ++y) {
+    for (int x = 0; x < upright.width; ++x) {
+      const int right = upright.width - 1 - x;
+      const int bottom = upright.height - 1 - y;
+      int column = x;
+      int row = y;
+      switch (orientation) {
+        case 2:
+          column = right;
+          break;
+        case 3:
+          column = right;
+          row = bottom;
+          break;
+        case 4:
+          row = bottom;
+          break;
+        case 5:
+          column = y;
+          row = x;
+          break;
+        case 6:
+          column = y;
+          row = right;
+          break;
+        case 7:
+          column = bottom;
+          row = right;
+          break;
+        case 8:
+          column = bottom;
+          row = x;
+          break;
+        default:
+          break;
+      }
+      for (int channel = 0; channel < 3; ++channel) {
+        stored.rgb[static_cast<std::size_t>((row * stored.width + column) * 3 +
+                                            channel)] =
+            upright.rgb[static_cast<std::size_t>((y * upright.width + x) * 3 +
+                                                 channel)];
+      }
+    }
+  }
+  return stored;
+}
+
+struct FormatCase {
+  const char* extension;
+  const char* format;
+  int tolerance;
+};
+
+class EveryFormat : public testing::TestWithParam<FormatCase> {};
+
+TEST_P(EveryFormat, IsRecognisedAndDecodedToTheSamePixels) {
+  const FormatCase& c = GetParam();
+  const Image image = sample_image(40, 24);
+  const std::string bytes = test::encode(image, c.extension);
+  const auto info = probe_image(bytes, {});
+  ASSERT_TRUE(info) << info.error().message;
+  EXPECT_EQ(info.value().format, c.format);
+  EXPECT_EQ(info.value().width, 40U);
+  EXPECT_EQ(info.value().height, 24U);
+  EXPECT_LE(largest_difference(decoded(bytes), image), c.tolerance);
+}
+
+TEST_P(EveryFormat, GreyIsRepeatedOverTheChannels) {
+  const FormatCase& c = GetParam();
+  const Image image = decoded(test::encode_grey(40, 24, c.extension));
+  ASSERT_EQ(image.rgb.size(), 40U * 24 * 3);
+  for (std::size_t i = 0; i < image.rgb.size(); i += 3) {
+    EXPECT_NEAR(image.rgb[i], image.rgb[i + 1], c.tolerance / 8);
+    EXPECT_NEAR(image.rgb[i], image.rgb[i + 2], c.tolerance / 8);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat,
+                         testing::Values(FormatCase{".jpg", "jpeg", 40},
+                                         FormatCase{".png", "png", 0},
+                                         FormatCase{".bmp", "bmp", 0},
+                                         FormatCase{".tiff", "tiff", 0},
+                                         FormatCase{".webp", "webp", 60}),
+                         [](const auto& c) {
+                           return std::string(c.param.format);
+                         });
+
+TEST(DecodeImage, ReadsProgressiveJpeg) {
+  const Image image = sample_image(40, 24);
+  EXPECT_LE(
+      largest_difference(decoded(test::encode_progressive_jpeg(image)), image),
+      40);
+}
+
+TEST(DecodeImage, ConvertsCmyk) {
+  // Inverted: 255 is no ink. (255, 0, 0, 255) is full magenta and yellow.
+  const Image red = decoded(test::encode_cmyk_jpeg({255, 0, 0, 255}, 32, 16));
+  EXPECT_EQ(red.width, 32);
+  EXPECT_EQ(red.height, 16);
+  expect_pixel(red, 5, 5, near(255, 0, 0), 6);
+  const Image dark =
+      decoded(test::encode_cmyk_jpeg({255, 255, 255, 64}, 32, 16));
+  expect_pixel(dark, 5, 5, near(64, 64, 64), 6);
+}
+
+TEST(DecodeImage, Scales16BitsTo8) {
+  const Image image = decoded(test::encode_16_bit_png({65535, 257 * 100, 0}));
+  EXPECT_EQ(pixel(image, 3, 3), near(255, 100, 0));
+}
+
+TEST(DecodeImage, PutsAlphaOnWhite) {
+  for (const char* extension : {".png", ".webp"}) {
+    const Image clear = decoded(test::encode_alpha({10, 20, 30, 0}, extension));
+    expect_pixel(clear, 3, 3, near(255, 255, 255), 2);
+    const Image opaque =
+        decoded(test::encode_alpha({10, 20, 30, 255}, extension));
+    expect_pixel(opaque, 3, 3, near(30, 20, 10), 6);
+    const Image half = decoded(test::encode_alpha({0, 0, 0, 102}, extension));
+    expect_pixel(half, 3, 3, near(153, 153, 153), 4);
+  }
+}
+
+TEST(DecodeImage, PutsTheAlphaOfTiffOnWhite) {
+  const Image half =
+      decoded(test::encode_unassociated_alpha_tiff({200, 100, 0, 102}));
+  // 0.4 * colour + 0.6 * white
+  expect_pixel(half, 3, 3, near(233, 193, 153), 2);
+}
+
+TEST(DecodeImage, TurnsEveryExifOrientationUpright) {
+  const Image upright = sample_image(40, 24);
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    for (const bool big_endian : {false, true}) {
+      SCOPED_TRACE(orientation);
+      const Image stored = stored_for(upright, orientation);
+      const std::string block = test::exif_block(orientation, big_endian);
+      const Image jpeg = decoded(test::encode_jpeg_with(
+          stored, test::exif_segment(orientation, big_endian)));
+      EXPECT_LE(largest_difference(jpeg, upright), 40);
+      const Image png = decoded(test::with_png_chunk(
+          test::encode(stored, ".png"), test::png_chunk("eXIf", block)));
+      EXPECT_EQ(largest_difference(png, upright), 0);
+      const Image webp = decoded(
+          test::with_webp_exif(test::encode(stored, ".webp"), stored, block));
+      EXPECT_LE(largest_difference(webp, upright), 60);
+    }
+  }
+}
+
+TEST(DecodeImage, AppliesTheOrientationTagOfTiff) {
+  const Image upright = sample_image(40, 24);
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    SCOPED_TRACE(orientation);
+    const Image stored = stored_for(upright, orientation);
+    EXPECT_EQ(
+        largest_difference(
+            decoded(test::encode_tiff_turned(stored, orientation)), upright),
+        0);
+  }
+}
+
+TEST(DecodeImage, IgnoresAnOrientationOutsideOneToEight) {
+  const Image image = sample_image(40, 24);
+  for (const int orientation : {0, 9, 300}) {
+    const Image jpeg = decoded(
+        test::encode_jpeg_with(image, test::exif_segment(orientation, false)));
+    EXPECT_LE(largest_difference(jpeg, image), 40);
+  }
+}
+
+TEST(DecodeImage, TakesTheFirstFrameOfAnAnimation) {
+  const std::vector<std::array<std::uint8_t, 3>> frames = {
+      {200, 10, 20}, {0, 255, 0}, {0, 0, 255}};
+  for (const std::string& bytes : {test::animated_gif(frames, 12, 8),
+                                   test::animated_webp(frames, 12, 8)}) {
+    const Image image = decoded(bytes);
+    EXPECT_EQ(image.width, 12);
+    EXPECT_EQ(image.height, 8);
+    EXPECT_EQ(pixel(image, 0, 0), near(200, 10, 20));
+    EXPECT_EQ(pixel(image, 11, 7), near(200, 10, 20));
+  }
+}
+
+TEST(DecodeImage, PlacesAGifFrameOnItsCanvas) {
+  for (const bool interlaced : {false, true}) {
+    SCOPED_TRACE(interlaced);
+    const Image image = decoded(test::gif_with_transparency(interlaced));
+    ASSERT_EQ(image.width, 8);
+    ASSERT_EQ(image.height, 8);
+    EXPECT_EQ(pixel(image, 0, 0), near(255, 255, 255));  // outside the frame
+    EXPECT_EQ(pixel(image, 2, 3), near(255, 255, 255));  // transparent
+    for (int y = 0; y < 6; ++y) {
+      EXPECT_EQ(pixel(image, 3, y + 1), near(10 * y, 10 * y, 10 * y));
+    }
+    EXPECT_EQ(pixel(image, 3, 7), near(255, 255, 255));
+  }
+}
+
+TEST(ResizeImage, GivesTheAskedSizeInEveryDirection) {
+  const Image image = sample_image(40, 24);
+  for (const auto& [width, height] :
+       std::vector<std::pair<int, int>>{{20, 12},
+                                        {80, 48},
+                                        {80, 12},
+                                        {20, 48},
+                                        {40, 24},
+                                        {1, 1},
+                                        {224, 7}}) {
+    const Image resized = resize_image(image, width, height);
+    EXPECT_EQ(resized.width, width);
+    EXPECT_EQ(resized.height, height);
+    EXPECT_EQ(resized.rgb.size(), static_cast<std::size_t>(width * height * 3));
+  }
+  EXPECT_EQ(resize_image(image, 40, 24).rgb, image.rgb);
+}
+
+TEST(ResizeImage, AveragesOverTheAreaWhenShrinking) {
+  // Black and white columns: without averaging one of the two would win.
+  Image stripes;
+  stripes.width = 64;
+  stripes.height = 64;
+  for (int i = 0; i < 64 * 64; ++i) {
+    stripes.rgb.insert(stripes.rgb.end(), 3,
+                       static_cast<std::uint8_t>(i % 2 == 0 ? 0 : 255));
+  }
+  for (const auto& [width, height] :
+       std::vector<std::pair<int, int>>{{16, 16}, {16, 64}, {16, 128}}) {
+    const Image resized = resize_image(stripes, width, height);
+    for (const std::uint8_t value : resized.rgb) EXPECT_NEAR(value, 127.5, 1);
+  }
+}
+
+TEST(EncodeJpeg, GivesAJpegOfTheSameImage) {
+  const Image image = sample_image(40, 24);
+  const auto bytes = encode_jpeg(image, 95);
+  ASSERT_TRUE(bytes);
+  EXPECT_LE(largest_difference(decoded(bytes.value()), image), 40);
+  const auto small = encode_jpeg(image, 20);
+  ASSERT_TRUE(small);
+  EXPECT_LT(small.value().size(), bytes.value().size());
+}
+
+TEST(EncodeJpeg, RefusesNoPixelsAndQualityOutOfRange) {
+  EXPECT_EQ(encode_jpeg(Image{}, 90).error().code, ErrorCode::kInvalidArgument);
+  for (const int quality : {0, 101}) {
+    EXPECT_EQ(encode_jpeg(sample_image(8, 8), quality).error().code,
+              ErrorCode::kInvalidArgument);
+  }
+}
+
+}  // namespace
+}  // namespace shoal
