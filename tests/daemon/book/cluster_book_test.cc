@@ -142,7 +142,7 @@ TEST(ClusterBook, ClusterIdsSurviveARunAndAreNeverReused) {
   world.refine(2);
   world.refine(5);
   for (const auto& [id, c] : world.book().current().clusters()) {
-    EXPECT_LE(id, world.book().totals().last_cluster);
+    EXPECT_LE(id.value(), world.book().totals().last_cluster.value());
   }
   EXPECT_GT(world.book().totals().last_cluster.value(), 4U);
   EXPECT_THAT(world.violations(), IsEmpty());

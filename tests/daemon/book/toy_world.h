@@ -143,7 +143,8 @@ class ToyWorld {
   Candidate learn(int clusters, std::vector<ImageSeq>* seqs) {
     const EpochId epoch = store_->current_epoch().value();
     seqs->clear();
-    for (const ImageSeq s : store_->arrivals(ImageSeq{}, 10'000).value()) {
+    const auto there = store_->arrivals(ImageSeq{}, 10'000).value();
+    for (const ImageSeq s : there) {
       if (store_->labels(epoch, {s}).value().front()) seqs->push_back(s);
     }
     const auto view = book_->views().front();
