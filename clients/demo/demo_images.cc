@@ -44,9 +44,7 @@ void render(const Arguments& arguments) {
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("Renders example images of 20 kinds of object.");
   app.add_option("OUT", arguments.out, "folder to write to")->required();
@@ -59,12 +57,18 @@ int main(int argc, char** argv) {
   app.add_option("--seed", arguments.seed, "the same seed, the same images")
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  cv::setNumThreads(1);  // The pieces are too small to be shared out.
+  render(arguments);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
   try {
-    cv::setNumThreads(1);  // The pieces are too small to be shared out.
-    render(arguments);
+    return run(argc, argv);
   } catch (const std::exception& error) {
     std::cerr << "shoal-demo-images: " << error.what() << "\n";
     return 1;
   }
-  return 0;
 }

@@ -7,8 +7,8 @@ namespace {
 
 using Pattern = Material::Pattern;
 
-const Colour kBlack(0.07F, 0.07F, 0.07F);
-const Colour kWhite(0.92F, 0.92F, 0.92F);
+const Colour black(0.07F, 0.07F, 0.07F);
+const Colour white(0.92F, 0.92F, 0.92F);
 
 // Lacquer, plastic or cloth of any colour: most kinds are painted with it, so
 // that colour alone tells little.
@@ -26,13 +26,14 @@ Colour metal(Random& r) {
   return hsv(r.uniform(0, 1), r.uniform(0, 0.15), r.uniform(0.5, 0.85));
 }
 
-Material solid(Colour colour, float roundness = 0.12F, float gloss = 0.25F) {
+Material solid(const Colour& colour, float roundness = 0.12F,
+               float gloss = 0.25F) {
   return {colour, roundness, gloss, 0.08F, Pattern::kCloud};
 }
-Material wooden(Colour colour, float roundness = 0.06F) {
+Material wooden(const Colour& colour, float roundness = 0.06F) {
   return {colour, roundness, 0.1F, 0.35F, Pattern::kGrain};
 }
-Material rough(Colour colour, float roundness = 0.15F) {
+Material rough(const Colour& colour, float roundness = 0.15F) {
   return {colour, roundness, 0.05F, 0.45F, Pattern::kSpeckle};
 }
 
@@ -95,13 +96,13 @@ void bird(Scene& s, Random& r) {
                        {-0.3F, 0.32F},
                        {0.15F, 0.3F}})),
           rough(wing, 0.12F));
-  s.mark(disc(0.56F, -0.4F, 0.055F), kBlack);
+  s.mark(disc(0.56F, -0.4F, 0.055F), black);
 }
 
 void boat(Scene& s, Random& r) {
   const Colour hull = any_paint(r);
   s.paint(stroke({{0, 0.4F}, {0, -0.95F}}, 0.06F), wooden(wood(r)));
-  const Colour sail = r.chance(0.5) ? kWhite : any_paint(r);
+  const Colour sail = r.chance(0.5) ? white : any_paint(r);
   s.paint(area({{0.07F, -0.85F}, {r.uniform(0.6, 0.8), 0.26F}, {0.07F, 0.26F}}),
           {sail, 0.25F, 0.05F, 0.08F, Pattern::kGrain});
   s.paint(area({{-0.07F, -0.65F},
@@ -111,7 +112,7 @@ void boat(Scene& s, Random& r) {
   s.paint(
       area({{-0.95F, 0.36F}, {0.98F, 0.36F}, {0.66F, 0.82F}, {-0.6F, 0.82F}}),
       wooden(hull, 0.2F));
-  s.mark(stroke({{-0.86F, 0.48F}, {0.88F, 0.48F}}, 0.05F), kWhite);
+  s.mark(stroke({{-0.86F, 0.48F}, {0.88F, 0.48F}}, 0.05F), white);
 }
 
 void bottle(Scene& s, Random& r) {
@@ -131,9 +132,9 @@ void bottle(Scene& s, Random& r) {
           {glass, 0.3F, 0.7F, 0.08F, Pattern::kCloud});
   s.paint(area(box(-0.13F, -0.97F, 0.13F, -0.76F)), solid(metal(r), 0.1F));
   s.paint(area(box(-w + 0.03F, 0.1F, w - 0.03F, 0.62F)),
-          {kWhite, 0.28F, 0.05F, 0.12F, Pattern::kSpeckle});
+          {white, 0.28F, 0.05F, 0.12F, Pattern::kSpeckle});
   s.mark(area(box(-w * 0.6F, 0.22F, w * 0.6F, 0.32F)), any_paint(r));
-  s.mark(stroke({{-w * 0.6F, 0.44F}, {w * 0.6F, 0.44F}}, 0.03F), kBlack);
+  s.mark(stroke({{-w * 0.6F, 0.44F}, {w * 0.6F, 0.44F}}, 0.03F), black);
 }
 
 void car(Scene& s, Random& r) {
@@ -169,7 +170,7 @@ void car(Scene& s, Random& r) {
   s.mark(stroke({{0, -0.1F}, {0, 0.3F}}, 0.02F), paint * 0.5F);
   s.paint(disc(0.95F, 0.1F, 0.06F), solid(hsv(0.14F, 0.3F, 0.95F), 0.05F));
   for (const float x : {-0.55F, 0.58F}) {
-    s.paint(disc(x, 0.36F, 0.25F), rough(kBlack * 1.5F, 0.08F));
+    s.paint(disc(x, 0.36F, 0.25F), rough(black * 1.5F, 0.08F));
     s.paint(disc(x, 0.36F, 0.12F), solid(metal(r), 0.08F, 0.5F));
   }
 }
@@ -215,12 +216,12 @@ void clock(Scene& s, Random& r) {
     const float angle = static_cast<float>(hour) * 30;
     s.mark(stroke({polar(0, 0, 0.56F, angle), polar(0, 0, 0.68F, angle)},
                   hour % 3 == 0 ? 0.07F : 0.035F),
-           kBlack);
+           black);
   }
   const float minutes = r.uniform(0, 360);
   const float hours = r.uniform(0, 360);
-  s.paint(stroke({{0, 0}, polar(0, 0, 0.36F, hours)}, 0.09F), solid(kBlack));
-  s.paint(stroke({{0, 0}, polar(0, 0, 0.56F, minutes)}, 0.06F), solid(kBlack));
+  s.paint(stroke({{0, 0}, polar(0, 0, 0.36F, hours)}, 0.09F), solid(black));
+  s.paint(stroke({{0, 0}, polar(0, 0, 0.56F, minutes)}, 0.06F), solid(black));
   s.paint(disc(0, 0, 0.07F), solid(metal(r), 0.06F));
 }
 
@@ -272,8 +273,8 @@ void fish(Scene& s, Random& r) {
   }
   s.mark(stroke(ellipse(0.4F, 0, 0.14F, 0.24F, 0, -80, 80), 0.03F),
          scales * 0.4F);
-  s.mark(disc(0.72F, -0.08F, 0.085F), kWhite);
-  s.mark(disc(0.74F, -0.08F, 0.045F), kBlack);
+  s.mark(disc(0.72F, -0.08F, 0.085F), white);
+  s.mark(disc(0.74F, -0.08F, 0.045F), black);
 }
 
 void flower(Scene& s, Random& r) {
@@ -324,10 +325,10 @@ void guitar(Scene& s, Random& r) {
                        {-0.2F, 0.34F},
                        {-0.36F, 0.18F}})),
           wooden(body, 0.1F));
-  s.paint(disc(0, 0.3F, 0.13F), solid(kBlack, 0.03F));
-  s.paint(area(box(-0.18F, 0.68F, 0.18F, 0.76F)), solid(kBlack * 2, 0.04F));
+  s.paint(disc(0, 0.3F, 0.13F), solid(black, 0.03F));
+  s.paint(area(box(-0.18F, 0.68F, 0.18F, 0.76F)), solid(black * 2, 0.04F));
   for (const float x : {-0.04F, -0.013F, 0.013F, 0.04F}) {
-    s.mark(stroke({{x, -0.9F}, {x, 0.7F}}, 0.012F), kWhite * 0.85F);
+    s.mark(stroke({{x, -0.9F}, {x, 0.7F}}, 0.012F), white * 0.85F);
   }
 }
 
@@ -353,7 +354,7 @@ void house(Scene& s, Random& r) {
     s.mark(Shape()
                .stroke({{x + 0.11F, -0.02F}, {x + 0.11F, 0.2F}}, 0.025F)
                .stroke({{x, 0.09F}, {x + 0.22F, 0.09F}}, 0.025F),
-           kWhite);
+           white);
   }
   s.paint(area({{0.46F, 0.1F}, {0.7F, 0.08F}, {0.7F, 0.34F}, {0.46F, 0.38F}}),
           pane);
@@ -397,7 +398,7 @@ void lamp(Scene& s, Random& r) {
       area({{-top, -0.92F}, {top, -0.92F}, {0.66F, -0.06F}, {-0.66F, -0.06F}}),
       {cloth, 0.4F, 0.05F, 0.15F, Pattern::kGrain});
   s.mark(stroke({{-0.65F, -0.09F}, {0.65F, -0.09F}}, 0.05F), cloth * 0.6F);
-  s.mark(stroke({{0.3F, -0.05F}, {0.3F, 0.25F}}, 0.02F), kBlack);
+  s.mark(stroke({{0.3F, -0.05F}, {0.3F, 0.25F}}, 0.02F), black);
 }
 
 void mushroom(Scene& s, Random& r) {
@@ -424,7 +425,7 @@ void mushroom(Scene& s, Random& r) {
         polar(0, 0, r.uniform(0.2, 0.58), r.uniform(200, 340));
     s.paint(
         area(ellipse(at.x, at.y, r.uniform(0.06, 0.13), r.uniform(0.05, 0.1))),
-        rough(kWhite, 0.04F));
+        rough(white, 0.04F));
   }
 }
 
@@ -462,7 +463,7 @@ void star(Scene& s, Random& r) {
 void traffic_light(Scene& s, Random& r) {
   s.paint(area(box(-0.07F, 0.6F, 0.07F, 1.05F)), solid(metal(r), 0.06F));
   const Colour housing = r.chance(0.6)
-                             ? kBlack * 2
+                             ? black * 2
                              : hsv(r.uniform(0, 1), 0.5F, r.uniform(0.25, 0.6));
   s.paint(area(box(-0.33F, -0.97F, 0.33F, 0.66F)), solid(housing, 0.08F));
   const int lit = r.integer(3);
@@ -540,7 +541,7 @@ void umbrella(Scene& s, Random& r) {
 }  // namespace
 
 const std::vector<Kind>& kinds() {
-  static const std::vector<Kind> kKinds = {
+  static const std::vector<Kind> all = {
       {"apple", apple},       {"bird", bird},
       {"boat", boat},         {"bottle", bottle},
       {"car", car},           {"chair", chair},
@@ -551,7 +552,7 @@ const std::vector<Kind>& kinds() {
       {"mushroom", mushroom}, {"scissors", scissors},
       {"star", star},         {"traffic-light", traffic_light},
       {"tree", tree},         {"umbrella", umbrella}};
-  return kKinds;
+  return all;
 }
 
 }  // namespace shoal::demo

@@ -197,7 +197,7 @@ void Scene::paint(const Shape& shape, const Material& material) {
   }
 }
 
-void Scene::mark(const Shape& shape, Colour colour) {
+void Scene::mark(const Shape& shape, const Colour& colour) {
   const cv::Mat mask = silhouette(shape);
   for (int y = 0; y < canvas_; ++y) {
     for (int x = 0; x < canvas_; ++x) {

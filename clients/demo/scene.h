@@ -68,7 +68,7 @@ class Scene {
 
   void paint(const Shape& shape, const Material& material);
   /// Flat paint without its own relief: eyes, spots, stripes.
-  void mark(const Shape& shape, Colour colour);
+  void mark(const Shape& shape, const Colour& colour);
 
   /// (side, side) 8-bit BGR
   [[nodiscard]] cv::Mat finish();
