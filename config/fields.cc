@@ -446,7 +446,7 @@ std::vector<Field> make_fields() {
 }  // namespace
 
 const std::vector<SectionInfo>& config_sections() {
-  static const std::vector<SectionInfo> kSections = {
+  static const std::vector<SectionInfo> sections = {
       {"daemon", "The process itself."},
       {"network", "Addresses and limits of the sockets."},
       {"ingest",
@@ -461,12 +461,12 @@ const std::vector<SectionInfo>& config_sections() {
       {"similar", "The index for similar images."},
       {"http", "The HTTP server: health, metrics, the API."},
   };
-  return kSections;
+  return sections;
 }
 
 const std::vector<Field>& config_fields() {
-  static const std::vector<Field> kFields = make_fields();
-  return kFields;
+  static const std::vector<Field> fields = make_fields();
+  return fields;
 }
 
 const Field* find_field(std::string_view section, std::string_view key) {

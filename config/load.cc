@@ -10,7 +10,7 @@
 namespace shoal {
 namespace {
 
-constexpr std::uint64_t kMaxFileBytes = 256 * 1024;
+constexpr std::uint64_t kMaxFileBytes = 256ULL * 1024;
 // The parser follows dotted keys by recursion, so a line of dots could exhaust
 // the stack; no honest line comes near this.
 constexpr int kMaxDotsPerLine = 64;
@@ -54,7 +54,7 @@ std::string nearest_section(std::string_view section) {
 std::string nearest_field(std::string_view section, std::string_view key) {
   const auto wanted_key = excerpt(key);
   const auto wanted_section = excerpt(section);
-  const Field* best = nullptr;
+  const Field* best = &config_fields().front();
   std::size_t best_distance = std::numeric_limits<std::size_t>::max();
   for (const Field& field : config_fields()) {
     const std::size_t of_key = edit_distance(field.key, wanted_key);
@@ -172,8 +172,7 @@ void load_text(std::string_view text, const std::string& name, Loader& loader) {
     }
     if (table == nullptr) {
       loader.problem(place(section.source()),
-                     section_name + ": is a section; write [" + section_name +
-                         "] on a line of its own");
+                     "[" + section_name + "]: is a section, not a value");
       continue;
     }
     for (const auto& [key, node] : *table) {
@@ -185,7 +184,7 @@ void load_text(std::string_view text, const std::string& name, Loader& loader) {
         loader.unknown(place(key.source()), section_name, key_name);
       } else {
         loader.problem(place(key.source()),
-                       section_name + "." + key_name +
+                       find_field(section_name, key_name)->name() +
                            ": must not be a table, a date or a mixed list");
       }
     }

@@ -22,15 +22,15 @@ using Buckets = prometheus::Histogram::BucketBoundaries;
 
 // Upper bounds in seconds.
 const Buckets& short_times() {
-  static const Buckets kBounds = {0.00001, 0.0000316, 0.0001, 0.000316, 0.001,
-                                  0.002,   0.005,     0.01,   0.02,     0.05,
-                                  0.1,     0.5,       1.0};
-  return kBounds;
+  static const Buckets bounds = {0.00001, 0.0000316, 0.0001, 0.000316, 0.001,
+                                 0.002,   0.005,     0.01,   0.02,     0.05,
+                                 0.1,     0.5,       1.0};
+  return bounds;
 }
 const Buckets& long_times() {
-  static const Buckets kBounds = {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05,
-                                  0.1,    0.5,    1.0,   5.0,   10.0, 60.0};
-  return kBounds;
+  static const Buckets bounds = {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05,
+                                 0.1,    0.5,    1.0,   5.0,   10.0, 60.0};
+  return bounds;
 }
 
 template <typename Builder, typename Metric, typename... Extra>
@@ -91,29 +91,29 @@ prometheus::Histogram& histogram(prometheus::Registry& registry,
 }
 
 const Values& stages() {
-  static const Values kStages = {"check", "store", "decode",
-                                 "views", "embed", "assign"};
-  return kStages;
+  static const Values names = {"check", "store", "decode",
+                               "views", "embed", "assign"};
+  return names;
 }
 const Values& query_ops() {
-  static const Values kOps = {
+  static const Values names = {
       "image",    "cluster", "clusters", "members",  "similar",
       "history",  "lineage", "status",   "epochs",   "unassigned",
       "rejected", "refine",  "cancel",   "rollback", "publish",
       "confirm",  "reject",  "move",     "merge",    "split",
       "undo",     "name",    "delete",   "backup",   "bytes"};
-  return kOps;
+  return names;
 }
 const Values& rejection_codes() {
-  static const Values kCodes = {"bad_message",     "bad_version",
-                                "missing_field",   "bad_field",
-                                "bad_id",          "empty_image",
-                                "not_an_image",    "unsupported_format",
-                                "truncated_image", "too_many_pixels",
-                                "broken_image",    "too_large",
-                                "id_conflict",     "disk_full",
-                                "store_failed",    "extraction_failed"};
-  return kCodes;
+  static const Values codes = {"bad_message",     "bad_version",
+                               "missing_field",   "bad_field",
+                               "bad_id",          "empty_image",
+                               "not_an_image",    "unsupported_format",
+                               "truncated_image", "too_many_pixels",
+                               "broken_image",    "too_large",
+                               "id_conflict",     "disk_full",
+                               "store_failed",    "extraction_failed"};
+  return codes;
 }
 
 // What the kernel tells about this process; zeros where it tells nothing.

@@ -127,6 +127,19 @@ TEST(Config, TextThatIsNotTomlIsReportedWithItsLine) {
               ElementsAre(HasSubstr("test.toml:2: not valid TOML")));
 }
 
+TEST(Config, ValuesAndSectionsAreNotMixedUp) {
+  EXPECT_THAT(
+      problems_of("network = 5\n[views]\nuse = [1]\n[refine]\nseed = "
+                  "1979-05-27\n[query]\nthreads = {a = 1}\n"),
+      testing::UnorderedElementsAre(
+          "test.toml:1: [network]: is a section, not a value",
+          "test.toml:3: views.use: must not be a table, a date or a mixed list",
+          "test.toml:5: refine.seed: must not be a table, a date or a mixed "
+          "list",
+          "test.toml:7: query.threads: must not be a table, a date or a mixed "
+          "list"));
+}
+
 TEST(Config, OnlyLoopbackAddressesAreTaken) {
   EXPECT_THAT(problems_of("", {"network.host=0.0.0.0"}),
               ElementsAre(HasSubstr("not a loopback address")));
