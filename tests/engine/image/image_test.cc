@@ -1,10 +1,14 @@
 #include "engine/image/image.h"
 
+#include <filesystem>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <opencv2/core.hpp>
 
+#include "common/file.h"
 #include "tests/engine/image/image_files.h"
+#include "tests/support/data.h"
 
 namespace shoal {
 namespace {
@@ -238,6 +242,26 @@ TEST(DecodeImage, PlacesAGifFrameOnItsCanvas) {
     }
     EXPECT_EQ(pixel(image, 3, 7), near(255, 255, 255));
   }
+}
+
+// The strictness about damage must not hit files as cameras and sites make
+// them.
+TEST(DecodeImage, TakesAllSharedPhotographs) {
+  SHOAL_REQUIRE_DATA("caltech101-20");
+  int files = 0;
+  for (const char* folder : {"caltech101-20", "photos"}) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(
+             test::shared_data() / folder)) {
+      const auto extension = entry.path().extension();
+      if (extension != ".jpg" && extension != ".png") continue;
+      const auto bytes = read_file(entry.path(), 1 << 24);
+      ASSERT_TRUE(bytes);
+      const auto image = decode_image(bytes.value(), {});
+      EXPECT_TRUE(image) << entry.path() << ": " << image.error().message;
+      ++files;
+    }
+  }
+  EXPECT_GT(files, 1000);
 }
 
 TEST(ResizeImage, GivesTheAskedSizeInEveryDirection) {
