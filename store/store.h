@@ -105,9 +105,10 @@ struct PutOutcome {
 /// (kInvalidArgument above it).
 ///
 /// Errors of every call: kIo for the disk (kResourceExhausted when it is
-/// full: free space and the next change goes through), kCorruption when bytes
-/// do not decode; of every change to a read-only store: kFailedPrecondition.
-/// Thread-safe; put_images and each totals record have one calling thread.
+/// full: changes go through again within seconds of freeing space), kCorruption
+/// when bytes do not decode; of every change to a read-only store:
+/// kFailedPrecondition. Thread-safe; put_images and each totals record have one
+/// calling thread.
 class Store {
  public:
   static constexpr std::size_t kMaxListLimit = 65'536;

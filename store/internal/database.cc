@@ -307,9 +307,9 @@ Result<void> Database::open_families() {
 
 Database::~Database() {
   if (db_ == nullptr) return;
-  // Errors cannot be reported from here. Nothing acknowledged depends on it:
-  // what was promised to be on disk was forced there when it was promised.
-  if (!options_.read_only) db_->SyncWAL().PermitUncheckedError();
+  // An error cannot be reported from here, and nothing acknowledged depends
+  // on it: what was promised to be on disk was forced there at that time.
+  if (!options_.read_only) static_cast<void>(sync());
   const auto release = [&](Handle* handle) {
     if (handle != nullptr) {
       db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
@@ -426,20 +426,20 @@ Result<void> Database::write(rocksdb::WriteBatch& batch,
   }
   rocksdb::WriteOptions options;
   options.sync = durability == Durability::kSynced;
-  auto status = db_->Write(options, &batch);
-  // After a failed write RocksDB refuses all others until it is told to go
-  // on, which succeeds once it can write again.
-  if (status.IsNoSpace() && db_->Resume().ok()) {
-    status = db_->Write(options, &batch);
-  }
+  // After a full disk RocksDB refuses all writes, looks for free space every
+  // five seconds, and goes on by itself once there is some. (DB::Resume()
+  // answers "busy" while it does.)
+  const auto status = db_->Write(options, &batch);
   if (!status.ok()) return to_error(status, doing("write to"));
   return ok();
 }
 
 Result<void> Database::sync() {
-  const auto status = db_->SyncWAL();
-  if (!status.ok()) return to_error(status, doing("sync"));
-  return ok();
+  // By way of a write, because that is refused after an error, where
+  // DB::SyncWAL() would go on with the failed file.
+  rocksdb::WriteBatch nothing;
+  nothing.PutLogData("").PermitUncheckedError();
+  return write(nothing, Durability::kSynced);
 }
 
 Result<void> Database::checkpoint(const std::filesystem::path& folder) {

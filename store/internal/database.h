@@ -113,8 +113,8 @@ class Database {
       const std::function<Result<bool>(std::string_view, std::string_view)>&
           visit) const;
 
-  /// Applies the batch. After a write that failed because the disk was full,
-  /// tries to bring RocksDB back, so that freed space is enough to go on.
+  /// Applies the batch. After kResourceExhausted (full disk) all writes fail
+  /// with it until a few seconds after space has been freed.
   Result<void> write(rocksdb::WriteBatch& batch, Durability durability);
 
   /// Forces everything written so far to disk.
