@@ -129,7 +129,7 @@ class QueryClient {
 
   /// The fields of the reply to `op`, without v, op, seq and ok. Nothing is
   /// sent twice, as corrections are not idempotent.
-  /// @param fields  a map: the fields of the request
+  /// @param fields  a map, or null for an empty one: those of the request
   /// Errors: kUnavailable (no connection, or lost while waiting),
   /// kDeadlineExceeded (no answer), kInvalidArgument (the peer does not speak
   /// the protocol), kInternal; and the daemon's refusals, whose message ends

@@ -66,6 +66,11 @@ WireResult<IngestHeader> decode_fields(const json& map) {
     if (time.has_error()) {
       return WireError{"bad_field", "'captured_at': " + time.error().message};
     }
+    // An offset can lead out of the years that have four digits.
+    if (time.value() != Timestamp{} &&
+        parse_rfc3339(format_rfc3339(time.value())).has_error()) {
+      return WireError{"bad_field", "'captured_at' is too far away"};
+    }
     header.captured_at = time.value();
   }
   SHOAL_TRY(meta, decode_meta(map));
@@ -133,7 +138,7 @@ std::string encode_ingest_header(const IngestHeader& header) {
   json map = {{"v", kProtocolVersion}, {"seq", header.seq}};
   if (header.id.has_value()) map["id"] = *header.id;
   if (!header.source.empty()) map["source"] = header.source;
-  if (header.captured_at.has_value()) {
+  if (header.captured_at.value_or(Timestamp{}) != Timestamp{}) {
     map["captured_at"] = format_rfc3339(*header.captured_at);
   }
   if (!header.meta.empty()) map["meta"] = header.meta;

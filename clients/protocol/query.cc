@@ -66,6 +66,13 @@ constexpr std::array kCodes = {
 
 constexpr std::size_t kMaxOpBytes = 64;
 
+/// A copy of `fields`; an empty map for null, which is what `{}` makes.
+json map_of(const json& fields) {
+  SHOAL_CHECK(fields.is_object() || fields.is_null(),
+              "the fields of a message are a map");
+  return fields.is_null() ? json::object() : fields;
+}
+
 /// `v`, `op` and `seq` of a decoded request.
 WireResult<void> read_envelope(QueryRequest& request) {
   SHOAL_TRY(seq, optional_number(request.fields, "seq"));
@@ -133,8 +140,7 @@ std::string encode_query_reply(const QueryRequest& request,
                                const WireResult<json>& fields) {
   json map = json::object();
   if (fields.has_value()) {
-    SHOAL_CHECK(fields.value().is_object(), "the fields of a reply are a map");
-    map = fields.value();
+    map = map_of(fields.value());
   } else {
     map["error"] = {{"code", fields.error().code},
                     {"message", fields.error().message}};
@@ -148,8 +154,7 @@ std::string encode_query_reply(const QueryRequest& request,
 
 std::string encode_query(std::string_view op, const json& fields,
                          std::optional<std::uint64_t> seq, Encoding encoding) {
-  SHOAL_CHECK(fields.is_object(), "the fields of a request are a map");
-  json map = fields;
+  json map = map_of(fields);
   map["v"] = kProtocolVersion;
   map["op"] = op;
   if (seq.has_value()) map["seq"] = *seq;
@@ -198,8 +203,7 @@ ErrorCode error_code_of(std::string_view wire_code) {
 }
 
 std::string encode_event(const json& fields) {
-  SHOAL_CHECK(fields.is_object(), "an event is a map");
-  json map = fields;
+  json map = map_of(fields);
   map["v"] = kProtocolVersion;
   return encode_map(map, Encoding::kMsgpack);
 }

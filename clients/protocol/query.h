@@ -45,12 +45,14 @@ struct QueryRequest {
 /// missing_field, bad_field, unknown_op.
 [[nodiscard]] QueryRequest decode_query(std::string_view frame);
 
+// In the encoders below `fields` is a map, or null for an empty one.
+
 /// The frame that answers `request`.
-/// @param fields  a map: the reply's own fields, or the error
+/// @param fields  the reply's own fields, or the error
 [[nodiscard]] std::string encode_query_reply(
     const QueryRequest& request, const WireResult<nlohmann::json>& fields);
 
-/// A request frame. @param fields  a map: the fields of the op
+/// A request frame. @param fields  of the op
 [[nodiscard]] std::string encode_query(
     std::string_view op, const nlohmann::json& fields,
     std::optional<std::uint64_t> seq = std::nullopt,
@@ -86,7 +88,7 @@ inline constexpr std::array kAll = {kImageAssigned,  kImageMoved,
                                     kRefineProgress, kEpochPublished};
 }  // namespace topic
 
-/// Second frame of an event; adds `v`. @param fields  a map
+/// Second frame of an event; adds `v`.
 [[nodiscard]] std::string encode_event(const nlohmann::json& fields);
 
 }  // namespace shoal
