@@ -183,7 +183,7 @@ void measure_rows(const MethodResult& result, Candidate& candidate) {
       head(i, label) = own;
       const float all = (1 + head.row(i).array()).inverse().sum();
       candidate.distances.push_back(std::sqrt(own));
-      candidate.confidences.push_back(1 / (1 + own) / all);
+      candidate.confidences.push_back(std::min(1.0F, 1 / (1 + own) / all));
     }
   }
 }
