@@ -16,6 +16,9 @@ constexpr milliseconds kFirstBackoff{50};
 constexpr milliseconds kLongestBackoff{5'000};
 /// A resend's delay doubles at most this often.
 constexpr int kMostResendDoublings = 3;
+/// However busy the daemon, so many may be unanswered: one that is slow does
+/// not hold up the others.
+constexpr std::size_t kLeastSendLimit = 4;
 /// How long a full send queue is left alone.
 constexpr milliseconds kQueueFullPause{10};
 
@@ -178,7 +181,8 @@ class IngestClient::Impl {
     ++entry.busy_answers;
     if (entry.sent_at <= halved_at_) return;
     halved_at_ = now;
-    send_limit_ = std::max(std::size_t{1}, send_limit_ / 2);
+    send_limit_ =
+        std::max(std::min(kLeastSendLimit, options_.window), send_limit_ / 2);
   }
 
   Result<void> check_progress(Clock::time_point now) {
@@ -226,7 +230,7 @@ class IngestClient::Impl {
   std::uint64_t last_seq_ = 0;
   std::size_t bytes_ = 0;   ///< of images_
   std::size_t sent_ = 0;    ///< of images_, is_sent
-  std::size_t send_limit_;  ///< of sent_, 1..window
+  std::size_t send_limit_;  ///< of sent_, at most the window
   Clock::time_point halved_at_;
   std::uint64_t generation_ = 0;
   Clock::time_point last_connected_;
