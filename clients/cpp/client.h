@@ -82,6 +82,8 @@ class IngestClient {
   static Result<IngestClient> connect(const IngestOptions& options);
   IngestClient(IngestClient&&) noexcept;
   IngestClient& operator=(IngestClient&&) noexcept;
+  IngestClient(const IngestClient&) = delete;
+  IngestClient& operator=(const IngestClient&) = delete;
   ~IngestClient();
 
   /// Whether submit() would take an image.
@@ -125,6 +127,8 @@ class QueryClient {
   static Result<QueryClient> connect(const QueryOptions& options);
   QueryClient(QueryClient&&) noexcept;
   QueryClient& operator=(QueryClient&&) noexcept;
+  QueryClient(const QueryClient&) = delete;
+  QueryClient& operator=(const QueryClient&) = delete;
   ~QueryClient();
 
   /// The fields of the reply to `op`, without v, op, seq and ok. Nothing is
@@ -165,6 +169,8 @@ class EventClient {
   static Result<EventClient> connect(const EventOptions& options);
   EventClient(EventClient&&) noexcept;
   EventClient& operator=(EventClient&&) noexcept;
+  EventClient(const EventClient&) = delete;
+  EventClient& operator=(const EventClient&) = delete;
   ~EventClient();
 
   /// Waits until the daemon is connected. Errors: kUnavailable.

@@ -16,6 +16,9 @@ constexpr milliseconds kFirstBackoff{50};
 constexpr milliseconds kLongestBackoff{5'000};
 /// A resend's delay doubles at most this often.
 constexpr int kMostResendDoublings = 3;
+/// However busy the daemon, so many may be unanswered: one that is slow does
+/// not hold up the others.
+constexpr std::size_t kLeastSendLimit = 4;
 /// How long a full send queue is left alone.
 constexpr milliseconds kQueueFullPause{10};
 
@@ -26,7 +29,8 @@ struct InFlight {
   bool is_sent = false;  ///< and not yet answered
   /// When to send it, first or again.
   Clock::time_point due;
-  int sends = 0;
+  Clock::time_point sent_at;
+  int sends = 0;  ///< in a row that met with silence
   int busy_answers = 0;
 };
 
@@ -44,7 +48,7 @@ class IngestClient::Impl {
        std::unique_ptr<internal::Connection> connection)
       : options_(options),
         connection_(std::move(connection)),
-        send_limit_(static_cast<double>(options.window)),
+        send_limit_(options.window),
         random_(std::random_device{}()) {}
 
   [[nodiscard]] bool has_room() const {
@@ -113,7 +117,7 @@ class IngestClient::Impl {
     if (!connection_->is_connected()) return ok();
     for (auto& [seq, entry] : images_) {
       if (entry.due > now) continue;
-      if (!entry.is_sent && sent_ >= static_cast<std::size_t>(send_limit_)) {
+      if (!entry.is_sent && sent_ >= send_limit_) {
         continue;
       }
       SHOAL_TRY(queued, connection_->send(entry.header, entry.bytes));
@@ -123,6 +127,7 @@ class IngestClient::Impl {
       }
       if (!entry.is_sent) ++sent_;
       entry.is_sent = true;
+      entry.sent_at = now;
       entry.due =
           now + doubled(options_.resend_after, entry.sends,
                         options_.resend_after * (1 << kMostResendDoublings));
@@ -152,18 +157,19 @@ class IngestClient::Impl {
       bytes_ -= at->second.bytes->size();
       images_.erase(at);
       last_outcome_ = now;
-      send_limit_ =
-          std::min(send_limit_ + 1, static_cast<double>(options_.window));
+      send_limit_ = std::min(send_limit_ + 1, options_.window);
       outcomes.push_back({reply.value().seq, std::move(reply.value())});
     }
   }
 
-  /// Sends it later, and fewer at once: half as many after each busy answer,
-  /// one more after each outcome.
+  /// Sends it later, and fewer at once: half as many, one more after each
+  /// outcome. Refusals of what was sent before the last halving tell nothing
+  /// new.
   void put_off(InFlight& entry, const IngestReply& busy,
                Clock::time_point now) {
     if (busy.error.has_value()) busy_reason_ = busy.error->message;
     entry.is_sent = false;
+    entry.sends = 0;
     const milliseconds backoff =
         doubled(kFirstBackoff, entry.busy_answers, kLongestBackoff);
     const milliseconds asked{busy.retry_after_ms.value_or(0)};
@@ -173,7 +179,10 @@ class IngestClient::Impl {
     std::uniform_int_distribution<milliseconds::rep> jitter(0, delay / 4);
     entry.due = now + milliseconds(delay + jitter(random_));
     ++entry.busy_answers;
-    send_limit_ = std::max(1.0, send_limit_ / 2);
+    if (entry.sent_at <= halved_at_) return;
+    halved_at_ = now;
+    send_limit_ =
+        std::max(std::min(kLeastSendLimit, options_.window), send_limit_ / 2);
   }
 
   Result<void> check_progress(Clock::time_point now) {
@@ -206,7 +215,7 @@ class IngestClient::Impl {
         last_heard_ + options_.silent_after,
         last_outcome_ + options_.busy_after,
     });
-    const bool may_send = sent_ < static_cast<std::size_t>(send_limit_);
+    const bool may_send = sent_ < send_limit_;
     for (const auto& [seq, entry] : images_) {
       if (connection_->is_connected() && (entry.is_sent || may_send)) {
         next = std::min(next, entry.due);
@@ -219,9 +228,10 @@ class IngestClient::Impl {
   std::unique_ptr<internal::Connection> connection_;
   std::map<std::uint64_t, InFlight> images_;
   std::uint64_t last_seq_ = 0;
-  std::size_t bytes_ = 0;  ///< of images_
-  std::size_t sent_ = 0;   ///< of images_, is_sent
-  double send_limit_;      ///< of sent_, 1..window
+  std::size_t bytes_ = 0;   ///< of images_
+  std::size_t sent_ = 0;    ///< of images_, is_sent
+  std::size_t send_limit_;  ///< of sent_, at most the window
+  Clock::time_point halved_at_;
   std::uint64_t generation_ = 0;
   Clock::time_point last_connected_;
   Clock::time_point last_heard_;

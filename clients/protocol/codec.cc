@@ -15,6 +15,7 @@ using nlohmann::json;
 /// Builds a value from the parser's events, within the limits of a message.
 /// The msgpack parser recurses once per container, and only after this has
 /// agreed to open it.
+// NOLINTNEXTLINE(bugprone-exception-escape): json's destructor may allocate.
 class MapBuilder : public nlohmann::json_sax<json> {
  public:
   bool null() override { return add(nullptr); }

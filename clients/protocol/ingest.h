@@ -28,10 +28,11 @@ struct IngestHeader {
 };
 
 /// Limits that decode_ingest_header enforces.
-inline constexpr std::size_t kMaxHeaderBytes = 64 * 1024;
+inline constexpr std::size_t kMaxHeaderBytes = std::size_t{64} << 10U;
 inline constexpr std::size_t kMaxSourceBytes = 256;
 inline constexpr std::size_t kMaxMetaEntries = 64;
-inline constexpr std::size_t kMaxMetaBytes = 16 * 1024;  ///< keys + values
+inline constexpr std::size_t kMaxMetaBytes = std::size_t{16}
+                                             << 10U;  ///< keys + values
 
 /// msgpack map with the keys of the wire protocol.
 [[nodiscard]] std::string encode_ingest_header(const IngestHeader& header);

@@ -59,6 +59,7 @@ struct QueryRequest {
     Encoding encoding = Encoding::kMsgpack);
 
 /// A reply as a client reads it.
+// NOLINTNEXTLINE(bugprone-exception-escape): json's destructor may allocate.
 struct QueryReply {
   std::optional<std::uint64_t> seq;
   nlohmann::json fields;  ///< the reply's own, without v, op, seq and ok

@@ -122,7 +122,8 @@ fs::path free_path(const fs::path& folder, const std::string& id,
   if (ends_with(stem, suffix)) stem.resize(stem.size() - suffix.size());
   fs::path path = folder / (stem + suffix);
   for (int i = 2; fs::exists(path); ++i) {
-    path = folder / (stem + "~" + std::to_string(i) + suffix);
+    const std::string number = "~" + std::to_string(i);
+    path = folder / (stem + number + suffix);
   }
   return path;
 }
@@ -131,10 +132,11 @@ std::string folder_name(const json& row) {
   const json cluster = row.value("cluster", json());
   if (cluster.is_null()) return "unassigned";
   const json name = row.value("name", json());
-  const std::string suffix = name.is_string() && name != ""
-                                 ? "-" + name.get<std::string>()
-                                 : std::string();
-  return file_name("cluster-" + cluster.dump() + suffix);
+  std::string text = "cluster-" + cluster.dump();
+  if (name.is_string() && !name.get_ref<const std::string&>().empty()) {
+    text += "-" + name.get<std::string>();
+  }
+  return file_name(text);
 }
 
 Result<void> write_image(Session& session, const json& row,

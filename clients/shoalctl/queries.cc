@@ -117,11 +117,11 @@ Result<ExitCode> list_history(Session& session, const std::string& id) {
 Result<ExitCode> list_lineage(Session& session,
                               std::optional<std::uint64_t> cluster) {
   Listing listing(session.as_json, {{"seq", "SEQ", true},
-                                 {"at", "AT"},
-                                 {"cluster", "CLUSTER", true},
-                                 {"kind", "KIND"},
-                                 {"epoch", "EPOCH", true},
-                                 {"others", "OTHERS"}});
+                                    {"at", "AT"},
+                                    {"cluster", "CLUSTER", true},
+                                    {"kind", "KIND"},
+                                    {"epoch", "EPOCH", true},
+                                    {"others", "OTHERS"}});
   json request = json::object();
   if (cluster.has_value()) request["cluster"] = *cluster;
   for (;;) {

@@ -86,8 +86,8 @@ Result<void> Connection::wait(std::chrono::milliseconds timeout) {
     read_monitor();
   } catch (const zmq::error_t& error) {
     // A signal: nothing is ready, and the caller waits again.
-    if (error.num() != EINTR)
-      return zmq_failure("wait for " + endpoint_, error);
+    if (error.num() == EINTR) return ok();
+    return zmq_failure("wait for " + endpoint_, error);
   }
   return ok();
 }
