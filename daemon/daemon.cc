@@ -365,7 +365,7 @@ void Daemon::on_stored() {
 void Daemon::on_settled(const ClusterBook& book) {
   if (book.current().id().valid()) return;
   const std::uint64_t pool = book.current().pool_size();
-  if (pool < bootstrap_at_) return;
+  if (pool < bootstrap_at_ || refinery_->running().valid()) return;
   // A failed attempt is repeated when there is half as much again.
   bootstrap_at_ = pool + pool / 2 + 1;
   boost::asio::post(main_loop_, [this] { begin_run("bootstrap"); });

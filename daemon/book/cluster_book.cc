@@ -196,6 +196,8 @@ Result<std::vector<Settled>> ClusterBook::arrive(
     batch->remove_pending(arrival.seq);
     ++totals.completed;
     result.changed = true;
+    result.id = records[i]->id;
+    result.source = records[i]->source;
     settled.push_back(result);
   }
   current_.write_clusters(*batch);

@@ -34,6 +34,8 @@ struct Arrival {
 /// What an Arrival became.
 struct Settled {
   ImageSeq seq;
+  ImageId id;          ///< when changed
+  std::string source;  ///< when changed
   Label label;
   /// False: the image had been deleted, or settled before.
   bool changed = false;

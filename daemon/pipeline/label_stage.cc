@@ -19,7 +19,14 @@ Result<void> LabelStage::arrive(const std::vector<Arrival>& arrivals) {
   SHOAL_TRY(settled, book_->arrive(arrivals));
   observe(metrics_.assign_seconds, std::chrono::steady_clock::now() - start);
   for (std::size_t i = 0; i < settled.size(); ++i) {
-    if (settled[i].changed) --intake_.pending();
+    if (settled[i].changed) {
+      --intake_.pending();
+      if (!arrivals[i].failure_code.empty()) {
+        intake_.note_rejected(
+            settled[i].id.str(), settled[i].source,
+            {arrivals[i].failure_code, arrivals[i].failure_message});
+      }
+    }
     const auto it = waiting_.find(settled[i].seq);
     if (it == waiting_.end()) continue;
     for (const Waiting& waiting : it->second) {

@@ -276,16 +276,7 @@ void Processing::finish_batch(std::vector<Decoded> batch) {
     }
   }
   if (!arrivals.empty()) {
-    const bool settled =
-        settle([&](LabelStage& stage) { return stage.arrive(arrivals); });
-    for (const Arrival& arrival : arrivals) {
-      if (!settled || arrival.failure_code.empty()) continue;
-      const auto records = store_.images({arrival.seq});
-      if (!records || !records.value().front()) continue;
-      intake_.note_rejected(records.value().front()->id.str(),
-                            records.value().front()->source,
-                            {arrival.failure_code, arrival.failure_message});
-    }
+    settle([&](LabelStage& stage) { return stage.arrive(arrivals); });
   }
   if (!refills.empty()) {
     settle(
@@ -295,10 +286,10 @@ void Processing::finish_batch(std::vector<Decoded> batch) {
   in_flight_ -= static_cast<std::int64_t>(batch.size());
 }
 
-bool Processing::settle(std::function<Result<void>(LabelStage&)> task) {
+void Processing::settle(std::function<Result<void>(LabelStage&)> task) {
   for (;;) {
     const auto done = labels_.call(task);
-    if (done) return true;
+    if (done) return;
     metrics_.settle_retries.Increment();
     spdlog::error("event=settle_failed error={} retry_ms={}",
                   log_value(done.error().message), kRetryDelay.count());
@@ -308,7 +299,7 @@ bool Processing::settle(std::function<Result<void>(LabelStage&)> task) {
       if (lock.wait_until(wake_, deadline) == std::cv_status::timeout) break;
     }
     // Their pending marks bring the images back after the next start.
-    if (stopping_) return false;
+    if (stopping_) return;
   }
 }
 

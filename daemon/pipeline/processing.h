@@ -97,9 +97,8 @@ class Processing {
   void extract();
   void finish_batch(std::vector<Decoded> batch);
   /// Repeats `task` on the label thread until the store takes it or the
-  /// pipeline stops (false): nothing acknowledged is dropped because a disk is
-  /// full.
-  bool settle(std::function<Result<void>(LabelStage&)> task);
+  /// pipeline stops: nothing acknowledged is dropped because a disk is full.
+  void settle(std::function<Result<void>(LabelStage&)> task);
 
   Store& store_;
   const ViewsConfig config_;

@@ -23,6 +23,12 @@ constexpr std::size_t kMaxHistory = 10'000;
   if (!name##_result) return to_wire_error(name##_result.error()); \
   auto&& name = name##_result.value()
 
+WireError no_epoch() {
+  return {"no_epoch",
+          "no epoch has been learned yet: the first one is when enough images "
+          "are stored (bootstrap.min_images), or on refine"};
+}
+
 template <typename Id>
 Json id_json(Id id) {
   return id.valid() ? Json(id.value()) : Json(nullptr);
@@ -364,11 +370,7 @@ QueryOps::Reply QueryOps::similar(const Json& request) {
     return WireError{"missing_field", "give either 'id' or 'image'"};
   }
   SHOAL_WIRE_TRY(epoch, parts_.store.current_epoch());
-  if (!epoch.valid()) {
-    return WireError{"no_epoch",
-                     "no epoch has been learned yet; images cannot be "
-                     "compared before"};
-  }
+  if (!epoch.valid()) return no_epoch();
   Vector embedding;
   ImageSeq self;
   if (id) {
@@ -576,6 +578,8 @@ QueryOps::Reply QueryOps::publish(const Json& request) {
 // ------------------------------------------------------------------- people
 
 QueryOps::Reply QueryOps::correct(const CorrectionRequest& request) {
+  SHOAL_WIRE_TRY(epoch, parts_.store.current_epoch());
+  if (!epoch.valid()) return no_epoch();
   SHOAL_WIRE_TRY(outcome, parts_.labels.call([&](LabelStage& stage) {
     return stage.book().correct(request);
   }));

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import zlib
 
 import msgpack
 import numpy
@@ -41,16 +42,16 @@ def encode(image, kind, **options):
     return out.getvalue()
 
 
-def png_header(width, height):
-    """A PNG that claims a size; what follows does not matter."""
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    import zlib
-    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
-    data = b"IDAT" + zlib.compress(b"\0" * 100)
-    chunk += struct.pack(">I", len(data) - 4) + data + struct.pack(
-        ">I", zlib.crc32(data))
-    return (b"\x89PNG\r\n\x1a\n" + chunk
-            + b"\0\0\0\0IEND" + struct.pack(">I", zlib.crc32(b"IEND")))
+def png(width, height, data):
+    """A PNG whose structure is right, whatever its header and data say."""
+    def chunk(kind, body):
+        return (struct.pack(">I", len(body)) + kind + body
+                + struct.pack(">I", zlib.crc32(kind + body)))
+
+    return (b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2,
+                                         0, 0, 0))
+            + chunk(b"IDAT", data) + chunk(b"IEND", b""))
 
 
 def counter(daemon, code):
@@ -96,7 +97,7 @@ class Refusals:
 
 def bad_files(refuse):
     jpeg = encode(photo(1), "JPEG")
-    png = encode(photo(2), "PNG")
+    whole_png = encode(photo(2), "PNG")
     webp = encode(photo(3), "WEBP")
     refuse.image("zero bytes", "empty_image", b"")
     refuse.image("a text file", "not_an_image", b"Dear diary, " * 20)
@@ -105,10 +106,10 @@ def bad_files(refuse):
     refuse.image("an HTML error page", "not_an_image",
                  b"<!DOCTYPE html><html>404</html>")
     refuse.image("half a JPEG", "truncated_image", jpeg[:len(jpeg) // 2])
-    refuse.image("half a PNG", "truncated_image", png[:len(png) // 2])
+    refuse.image("half a PNG", "truncated_image", whole_png[:len(whole_png) // 2])
     refuse.image("half a WebP", "truncated_image", webp[:len(webp) // 2])
     refuse.image("a 60,000 x 60,000 header", "too_many_pixels",
-                 png_header(60000, 60000))
+                 png(60000, 60000, zlib.compress(b"\0" * 100)))
     refuse.image("a HEIC file", "unsupported_format",
                  b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
     refuse.image("100 MB", "too_large", b"\xff\xd8" + b"\0" * (100 << 20))
@@ -200,11 +201,9 @@ def good_files(daemon, refuse):
 
     # Broken inside: the container is whole, the pixels are not. It was
     # acknowledged, so it is kept, and says what is wrong with it.
-    broken = bytearray(encode(photo(14), "PNG"))
-    at = broken.index(b"IDAT") + 30
-    broken[at:at + 40] = b"\xaa" * 40
+    broken = png(50, 40, b"\xaa" * 400)
     before = counter(daemon, "broken_image")
-    reply = ingest.send_one(bytes(broken), id="broken-inside")
+    reply = ingest.send_one(broken, id="broken-inside")
     assert reply["status"] == "assigned", reply
     assert reply["error"]["code"] == "broken_image", reply
     assert counter(daemon, "broken_image") == before + 1
@@ -232,7 +231,7 @@ def bad_queries(daemon):
     expect("bad_id", "image", id="")
     expect("not_found", "cluster", cluster=4711)
     expect("bad_field", "cluster", cluster="one")
-    expect("bad_field", "members", cluster=1, limit=-3)
+    expect("bad_field", "unassigned", limit=-3)
     expect("bad_field", "unassigned", cursor="zzz")
     expect("no_epoch", "similar", id="grey")
     expect("conflict", "cancel")

@@ -408,7 +408,10 @@ ImageResult<void> check_size(std::string_view format, std::uint64_t width,
 }
 
 ImageResult<Probe> probe(std::string_view bytes, const ImageLimits& limits) {
-  if (bytes.empty()) return ImageError{ImageProblem::kEmpty, "no bytes"};
+  if (bytes.empty())
+    return ImageError{
+        ImageProblem::kEmpty,
+        "the image has no bytes: send the file's content as the second frame"};
   if (starts_with(bytes, {"\xff\xd8\xff", 3})) return probe_jpeg(bytes, limits);
   if (starts_with(bytes, {"\x89PNG\r\n\x1a\n", 8})) {
     return probe_png(bytes, limits);
