@@ -1,0 +1,49 @@
+#include "daemon/refine/job.h"
+
+#include <gtest/gtest.h>
+
+#include "common/file.h"
+
+namespace shoal {
+namespace {
+
+TEST(Job, IsReadBackAsWritten) {
+  auto folder = TemporaryFolder::create("shoal-job-test").value();
+  RefineJob job;
+  job.checkpoint = "/a/b";
+  job.output = "/c";
+  job.method = "km";
+  job.views = {"hog@none@1@8", "rp@none@2@4"};
+  job.options.clusters = 7;
+  job.options.max_train_images = 123;
+  job.options.novelty_quantile = 0.9;
+  job.options.seed = 18446744073709551615ULL;
+  job.threads = 3;
+  job.nice = 5;
+  ASSERT_TRUE(write_job(folder.path() / "job", job).has_value());
+  const RefineJob read = read_job(folder.path() / "job").value();
+  EXPECT_EQ(read.checkpoint, job.checkpoint);
+  EXPECT_EQ(read.output, job.output);
+  EXPECT_EQ(read.method, job.method);
+  EXPECT_EQ(read.views, job.views);
+  EXPECT_EQ(read.options.clusters, 7);
+  EXPECT_EQ(read.options.max_train_images, 123);
+  EXPECT_EQ(read.options.novelty_quantile, 0.9);
+  EXPECT_EQ(read.options.seed, job.options.seed);
+  EXPECT_EQ(read.threads, 3);
+  EXPECT_EQ(read.nice, 5);
+}
+
+TEST(Job, MissingAndWrongKeysAreNamed) {
+  auto folder = TemporaryFolder::create("shoal-job-test").value();
+  const auto file = folder.path() / "job";
+  EXPECT_EQ(read_job(file).error().code, ErrorCode::kNotFound);
+  ASSERT_TRUE(write_file_atomically(file, "{}").has_value());
+  EXPECT_NE(read_job(file).error().message.find("checkpoint"),
+            std::string::npos);
+  ASSERT_TRUE(write_file_atomically(file, "not json").has_value());
+  EXPECT_EQ(read_job(file).error().code, ErrorCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace shoal
