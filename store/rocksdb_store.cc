@@ -40,8 +40,11 @@ std::size_t position_of(ViewSlot slot) {
 
 class RocksBatch final : public StoreBatch {
  public:
-  RocksBatch(const Database& database, LogNumbers& numbers)
-      : database_(database), numbers_(numbers) {}
+  /// @param reserved_bytes  room made beforehand, so that bulk data is not
+  ///   copied again and again while the batch grows
+  RocksBatch(const Database& database, LogNumbers& numbers,
+             std::size_t reserved_bytes = 0)
+      : database_(database), numbers_(numbers), batch_(reserved_bytes) {}
 
   void put_features(ViewSlot view, ImageSeq seq,
                     const Eigen::Ref<const Vector>& features) override {
@@ -198,7 +201,11 @@ class RocksStore final : public Store {
   Result<std::vector<PutOutcome>> put_images(
       const std::vector<NewImage>& images) override {
     SHOAL_TRY(outcomes, find_known(images));
-    RocksBatch batch(*database_, numbers_);
+    std::size_t expected_bytes = 0;
+    for (const NewImage& image : images) {
+      expected_bytes += image.bytes.size() + kRecordBytes;
+    }
+    RocksBatch batch(*database_, numbers_, expected_bytes);
     IngestTotals totals = ingest_totals_;
     struct InGroup {
       ImageSeq seq;
@@ -517,6 +524,8 @@ class RocksStore final : public Store {
   /// History keys end with the number of the opening and, in the low bits, a
   /// count within it: rising for ever without a look at what is there.
   static constexpr unsigned kHistoryCountBits = 40;
+  /// About what an image takes in a batch beside its bytes.
+  static constexpr std::size_t kRecordBytes = 512;
 
   explicit RocksStore(std::unique_ptr<Database> database)
       : database_(std::move(database)) {}

@@ -104,11 +104,11 @@ struct PutOutcome {
 /// bound pages through everything; limits are at most kMaxListLimit
 /// (kInvalidArgument above it).
 ///
-/// Errors of every call: kIo for the disk (kResourceExhausted when it is
-/// full: changes go through again within seconds of freeing space), kCorruption
-/// when bytes do not decode; of every change to a read-only store:
-/// kFailedPrecondition. Thread-safe; put_images and each totals record have one
-/// calling thread.
+/// Errors of every call: kIo for the disk; kResourceExhausted when it is full
+/// (changes go through again within seconds of freeing space); kCorruption
+/// when bytes do not decode. Of every change to a read-only store:
+/// kFailedPrecondition.
+/// Thread-safe; put_images and each totals record have one calling thread.
 class Store {
  public:
   static constexpr std::size_t kMaxListLimit = 65'536;
@@ -121,17 +121,18 @@ class Store {
   /// Thread: one.
   virtual Result<std::vector<PutOutcome>> put_images(
       const std::vector<NewImage>& images) = 0;
-  virtual Result<std::optional<ImageSeq>> find(const ImageId& id) const = 0;
+  [[nodiscard]] virtual Result<std::optional<ImageSeq>> find(
+      const ImageId& id) const = 0;
   /// Per seq the record, or nothing where there is none.
-  virtual Result<std::vector<std::optional<ImageRecord>>> images(
+  [[nodiscard]] virtual Result<std::vector<std::optional<ImageRecord>>> images(
       const std::vector<ImageSeq>& seqs) const = 0;
   /// Errors: kNotFound.
-  virtual Result<std::string> image_bytes(ImageSeq seq) const = 0;
-  virtual Result<std::vector<ImageSeq>> pending(ImageSeq after,
-                                                std::size_t limit) const = 0;
+  [[nodiscard]] virtual Result<std::string> image_bytes(ImageSeq seq) const = 0;
+  [[nodiscard]] virtual Result<std::vector<ImageSeq>> pending(
+      ImageSeq after, std::size_t limit) const = 0;
   /// Seqs of the images that exist.
-  virtual Result<std::vector<ImageSeq>> arrivals(ImageSeq after,
-                                                 std::size_t limit) const = 0;
+  [[nodiscard]] virtual Result<std::vector<ImageSeq>> arrivals(
+      ImageSeq after, std::size_t limit) const = 0;
 
   // ---- views and features
   /// Registers a view version, or finds it. Thread-safe.
@@ -142,44 +143,47 @@ class Store {
   /// Every version that has been registered.
   [[nodiscard]] virtual std::vector<ViewKey> views() const = 0;
   /// Row i is the features of seqs[i]; a row of NaN where there are none.
-  virtual Result<Matrix> features(ViewSlot view,
-                                  const std::vector<ImageSeq>& seqs) const = 0;
+  [[nodiscard]] virtual Result<Matrix> features(
+      ViewSlot view, const std::vector<ImageSeq>& seqs) const = 0;
 
   // ---- epochs
   [[nodiscard]] virtual Result<EpochId> current_epoch() const = 0;
-  virtual Result<std::vector<EpochRecord>> epochs() const = 0;
+  [[nodiscard]] virtual Result<std::vector<EpochRecord>> epochs() const = 0;
   /// Errors: kNotFound.
-  virtual Result<EpochRecord> epoch(EpochId epoch) const = 0;
+  [[nodiscard]] virtual Result<EpochRecord> epoch(EpochId epoch) const = 0;
   /// Errors: kNotFound.
-  virtual Result<std::string> epoch_model(EpochId epoch) const = 0;
+  [[nodiscard]] virtual Result<std::string> epoch_model(
+      EpochId epoch) const = 0;
   /// All clusters of an epoch, the pool (id 0) included when it has a record.
-  virtual Result<std::vector<ClusterRecord>> clusters(EpochId epoch) const = 0;
-  virtual Result<std::vector<std::optional<Label>>> labels(
+  [[nodiscard]] virtual Result<std::vector<ClusterRecord>> clusters(
+      EpochId epoch) const = 0;
+  [[nodiscard]] virtual Result<std::vector<std::optional<Label>>> labels(
       EpochId epoch, const std::vector<ImageSeq>& seqs) const = 0;
-  virtual Result<std::vector<Member>> members(EpochId epoch, ClusterId cluster,
-                                              ImageSeq after,
-                                              std::size_t limit) const = 0;
+  [[nodiscard]] virtual Result<std::vector<Member>> members(
+      EpochId epoch, ClusterId cluster, ImageSeq after,
+      std::size_t limit) const = 0;
   /// Row i is the embedding of seqs[i]; a row of NaN where there is none. As
   /// wide as the epoch's record says. Errors: kNotFound without a record.
-  virtual Result<Matrix> embeddings(
+  [[nodiscard]] virtual Result<Matrix> embeddings(
       EpochId epoch, const std::vector<ImageSeq>& seqs) const = 0;
 
   // ---- people
-  virtual Result<std::map<ClusterId, std::string>> cluster_names() const = 0;
+  [[nodiscard]] virtual Result<std::map<ClusterId, std::string>> cluster_names()
+      const = 0;
   /// The last `limit` changes of the image's label, the oldest of them first.
-  virtual Result<std::vector<HistoryRecord>> history(
+  [[nodiscard]] virtual Result<std::vector<HistoryRecord>> history(
       ImageSeq seq, std::size_t limit) const = 0;
   /// Lineage records with a seq above `after`.
-  virtual Result<std::vector<LineageRecord>> lineage(
+  [[nodiscard]] virtual Result<std::vector<LineageRecord>> lineage(
       std::uint64_t after, std::size_t limit) const = 0;
-  virtual Result<std::vector<CorrectionRecord>> corrections(
+  [[nodiscard]] virtual Result<std::vector<CorrectionRecord>> corrections(
       CorrectionSeq after, std::size_t limit) const = 0;
-  virtual Result<std::vector<std::optional<FixedLabel>>> fixed(
+  [[nodiscard]] virtual Result<std::vector<std::optional<FixedLabel>>> fixed(
       const std::vector<ImageSeq>& seqs) const = 0;
   /// Images with a fixed label, by seq.
-  virtual Result<std::vector<std::pair<ImageSeq, FixedLabel>>> fixed_after(
-      ImageSeq after, std::size_t limit) const = 0;
-  virtual Result<std::vector<std::vector<ClusterId>>> must_not(
+  [[nodiscard]] virtual Result<std::vector<std::pair<ImageSeq, FixedLabel>>>
+  fixed_after(ImageSeq after, std::size_t limit) const = 0;
+  [[nodiscard]] virtual Result<std::vector<std::vector<ClusterId>>> must_not(
       const std::vector<ImageSeq>& seqs) const = 0;
 
   // ---- rejected input
@@ -187,14 +191,14 @@ class Store {
   static constexpr std::uint64_t kRejectedKept = 1'000;
   virtual Result<void> add_rejected(const RejectedRecord& record) = 0;
   /// The newest first.
-  virtual Result<std::vector<RejectedRecord>> rejected(
+  [[nodiscard]] virtual Result<std::vector<RejectedRecord>> rejected(
       std::size_t limit) const = 0;
   /// How many there ever were.
   [[nodiscard]] virtual std::uint64_t rejected_total() const = 0;
 
   // ---- totals
-  virtual Result<IngestTotals> ingest_totals() const = 0;
-  virtual Result<LabelTotals> label_totals() const = 0;
+  [[nodiscard]] virtual Result<IngestTotals> ingest_totals() const = 0;
+  [[nodiscard]] virtual Result<LabelTotals> label_totals() const = 0;
 
   // ---- changes
   [[nodiscard]] virtual std::unique_ptr<StoreBatch> new_batch() const = 0;

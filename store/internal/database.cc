@@ -47,8 +47,10 @@ rocksdb::DBOptions database_options(
   db.max_open_files = kMaxOpenFiles;
   db.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(
       options.write_buffer_bytes, cache);
-  // What a crash leaves to be replayed at start-up.
-  db.max_total_wal_size = options.write_buffer_bytes;
+  // Bounds what a crash leaves to be replayed at start-up. More than the
+  // memtables take, or idle families would be flushed for their log's sake
+  // each time that the busy ones fill up.
+  db.max_total_wal_size = 2 * options.write_buffer_bytes;
   // A log file that was synced and is gone or short is told at start-up
   // instead of silently taken for the end of the data.
   db.track_and_verify_wals_in_manifest = true;
@@ -89,7 +91,8 @@ rocksdb::ColumnFamilyOptions family_options(
   auto family = small_family_options(options, cache);
   const bool is_view = name.substr(0, kViewPrefix.size()) == kViewPrefix;
   if (is_view || name == "bytes" || name == "embeddings") {
-    family.write_buffer_size = options.write_buffer_bytes / 4;
+    family.write_buffer_size =
+        options.write_buffer_bytes / (name == "bytes" ? 2 : 4);
     family.arena_block_size = 1 << 20;
   }
   if (name == "bytes" || name == "models") {

@@ -78,6 +78,8 @@ class Database {
   static Result<std::unique_ptr<Database>> open(const StoreOptions& options);
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
+  Database(Database&&) = delete;
+  Database& operator=(Database&&) = delete;
   ~Database();
 
   [[nodiscard]] bool read_only() const { return options_.read_only; }
