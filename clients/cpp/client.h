@@ -70,7 +70,7 @@ struct IngestOptions {
 /// sent.
 ///
 ///     while (client.has_room()) client.submit(next_image());
-///     for (auto& outcome : client.poll(1s).value()) ...
+///     const auto outcomes = client.poll(1s);  // then look at each
 ///
 /// Not for a process that must not lose images when it dies itself: the
 /// window lives in memory, and destroying the client abandons it.
