@@ -235,7 +235,7 @@ std::vector<Field> make_fields() {
              "Log lines in journald's form, with a priority and without a "
              "time. auto: when standard error is the journal.");
     s.duration("drain_timeout", &DaemonConfig::drain_timeout, seconds(20),
-               seconds(0), hours(1), kReloads,
+               seconds(0), hours(1), kRestart,
                "After SIGTERM, how long stored images may still be worked on. "
                "What is left is taken up at the next start.");
   }
@@ -275,16 +275,16 @@ std::vector<Field> make_fields() {
                "How long the first image of a group waits for others. Longer: "
                "more images per second to a slow disk, later answers.");
     s.bytes("max_image_bytes", &IngestConfig::max_image_bytes, 32 * kMiB,
-            {kKiB, kGiB}, kReloads, "Larger files are rejected.");
+            {kKiB, kGiB}, kRestart, "Larger files are rejected.");
     s.integer("max_pixels", &IngestConfig::max_pixels, 100'000'000,
-              {1, 10'000'000'000}, "pixels", kReloads,
+              {1, 10'000'000'000}, "pixels", kRestart,
               "Images with more are rejected before they are decoded. "
               "Decoding takes about 4 bytes of memory per pixel.");
     s.integer("max_side", &IngestConfig::max_side, 30'000, {1, 1'000'000},
-              "pixels", kReloads,
+              "pixels", kRestart,
               "Wider or higher images are rejected before they are decoded.");
     s.integer("max_pending_images", &IngestConfig::max_pending_images, 100'000,
-              {1, 1'000'000'000}, "images", kReloads,
+              {1, 1'000'000'000}, "images", kRestart,
               "Stored images that may wait for their features; past it "
               "clients are told busy.");
     s.integer("max_waiting_replies", &IngestConfig::max_waiting_replies, 10'000,
@@ -292,10 +292,10 @@ std::vector<Field> make_fields() {
               "Clients that asked for the answer after assignment (ack = "
               "assigned) and still wait; past it they are told busy.");
     s.bytes("min_free_disk_bytes", &IngestConfig::min_free_disk_bytes,
-            256 * kMiB, {0, 1024 * kTiB}, kReloads,
+            256 * kMiB, {0, 1024 * kTiB}, kRestart,
             "With less room left on the store's disk no image is taken in.");
     s.duration("retry_after", &IngestConfig::retry_after, milliseconds(100),
-               milliseconds(1), minutes(10), kReloads,
+               milliseconds(1), minutes(10), kRestart,
                "When a client that was told busy is asked to try again.");
   }
   {
@@ -308,7 +308,7 @@ std::vector<Field> make_fields() {
             "Part of cache_bytes that changes may fill before they are "
             "written to tables.");
     s.integer("keep_epochs", &StoreConfig::keep_epochs, 3, {1, 1000}, "epochs",
-              kReloads,
+              kRestart,
               "Published epochs kept to roll back to, the current one "
               "included. Each takes memory on disk for every image.");
   }
@@ -342,7 +342,7 @@ std::vector<Field> make_fields() {
   {
     Section s(all, "bootstrap", &Config::bootstrap);
     s.integer("min_images", &BootstrapConfig::min_images, 200,
-              {2, 1'000'000'000}, "images", kReloads,
+              {2, 1'000'000'000}, "images", kRestart,
               "Images with features at which the first epoch is learned by "
               "itself. Until then all images are unassigned.");
   }
@@ -385,9 +385,10 @@ std::vector<Field> make_fields() {
     s.integer("seed", &RefineConfig::seed, 0, {0, 4'294'967'295}, "", kReloads,
               "Of random choices: the same images and seed give the same "
               "clusters.");
-    s.integer("min_new_images", &RefineConfig::min_new_images, 1,
+    s.integer("min_new_images", &RefineConfig::min_new_images, 0,
               {0, 1'000'000'000}, "images", kReloads,
-              "A scheduled run is skipped when fewer arrived since the last.");
+              "A run is skipped when fewer images arrived, and nobody "
+              "corrected anything, since the last. 0: never.");
     s.path("worker", &RefineConfig::worker, "", kReloads,
            "Path of the program shoal-refine. Empty: beside shoald.");
   }
@@ -398,9 +399,9 @@ std::vector<Field> make_fields() {
     s.integer("queue", &QueryConfig::queue, 256, {1, 100'000}, "queries",
               kRestart, "Queries that may wait; more are answered busy.");
     s.integer("max_k", &QueryConfig::max_k, 1000, {1, 100'000}, "images",
-              kReloads, "The most neighbours that similar gives.");
+              kRestart, "The most neighbours that similar gives.");
     s.integer("max_page", &QueryConfig::max_page, 1000, {1, 100'000}, "rows",
-              kReloads, "The most rows that one answer holds.");
+              kRestart, "The most rows that one answer holds.");
   }
   {
     Section s(all, "events", &Config::events);
@@ -409,7 +410,7 @@ std::vector<Field> make_fields() {
               "Events kept for a subscriber that reads slowly; past it the "
               "newest are dropped and counted.");
     s.duration("progress_interval", &EventsConfig::progress_interval,
-               seconds(1), milliseconds(100), minutes(1), kReloads,
+               seconds(1), milliseconds(100), minutes(1), kRestart,
                "How often a relearning run reports its progress.");
   }
   {

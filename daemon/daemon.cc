@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <zmq.hpp>
@@ -61,8 +62,9 @@ class DrainGuard {
 
 }  // namespace
 
-Daemon::Daemon(const Config& config)
+Daemon::Daemon(const Config& config, ConfigSource source)
     : config_(config),
+      source_(std::move(source)),
       similar_(static_cast<std::size_t>(config.similar.index_max_images)),
       bootstrap_at_(static_cast<std::uint64_t>(config.bootstrap.min_images)) {}
 
@@ -417,9 +419,34 @@ void Daemon::run() {
         spdlog::info("event=signal number={} what=\"draining\"", number);
         main_loop_.stop();
       });
+  boost::asio::signal_set hangups(main_loop_, SIGHUP);
+  std::function<void()> wait_for_hangup = [&] {
+    hangups.async_wait([&](const boost::system::error_code& error, int) {
+      if (error) return;
+      reload();
+      wait_for_hangup();
+    });
+  };
+  wait_for_hangup();
   auto keep_alive = boost::asio::make_work_guard(main_loop_);
   main_loop_.run();
   shut_down();
+}
+
+void Daemon::reload() {
+  const auto loaded = source_();
+  if (!loaded) {
+    spdlog::error("event=reload_refused problems={}",
+                  log_value(to_string(loaded.error())));
+    return;
+  }
+  ConfigReload change = reload_config(config_, loaded.value());
+  config_ = std::move(change.config);
+  spdlog::set_level(spdlog::level::from_str(config_.daemon.log_level));
+  refinery_->use(config_.refine);
+  spdlog::info(
+      "event=reloaded need_restart={}",
+      log_value(fmt::format("{}", fmt::join(change.need_restart, " "))));
 }
 
 // ------------------------------------------------------------------ stopping

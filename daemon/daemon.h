@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -35,7 +36,10 @@ namespace shoal {
 /// Thread: main.
 class Daemon {
  public:
-  explicit Daemon(const Config& config);
+  /// Reads the configuration again, as at the start.
+  using ConfigSource = std::function<ConfigResult()>;
+
+  Daemon(const Config& config, ConfigSource source);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -58,10 +62,13 @@ class Daemon {
   void learn_pca_if_possible();
   void load_similar_index();
   void update_gauges();
+  /// Takes up what can be changed while running (SIGHUP).
+  void reload();
   void shut_down();
   [[nodiscard]] std::string address(int offset) const;
 
-  const Config config_;
+  Config config_;  ///< main thread; others were given what they need
+  ConfigSource source_;
   boost::asio::io_context main_loop_;
   Metrics metrics_;
   SimilarIndex similar_;

@@ -63,7 +63,8 @@ int main(int argc, char** argv) {
 
   std::optional<std::filesystem::path> file;
   if (!config_file.empty()) file = config_file;
-  const auto loaded = shoal::load_config(file, overrides);
+  const auto source = [&] { return shoal::load_config(file, overrides); };
+  const auto loaded = source();
   if (!loaded) {
     std::fprintf(stderr, "%s\n", shoal::to_string(loaded.error()).c_str());
     return kUsage;
@@ -87,7 +88,7 @@ int main(int argc, char** argv) {
   }
   std::signal(SIGPIPE, SIG_IGN);
   shoal::set_compute_threads(config.views.compute_threads);
-  shoal::Daemon daemon(config);
+  shoal::Daemon daemon(config, source);
   const auto started = daemon.start();
   if (!started) {
     spdlog::critical("event=start_failed error={}",

@@ -42,13 +42,15 @@ std::string text_of(EpochStatus status) {
 
 Refinery::Refinery(Store& store, LabelThread& labels,
                    const RefineConfig& config, std::filesystem::path data_dir,
+                   std::chrono::milliseconds progress_interval,
                    EventSink events, Metrics& metrics)
     : store_(store),
       labels_(labels),
-      config_(config),
       runs_(std::move(data_dir) / "runs"),
+      progress_interval_(progress_interval),
       events_(std::move(events)),
-      metrics_(metrics) {}
+      metrics_(metrics),
+      config_(config) {}
 
 Refinery::~Refinery() { stop(); }
 
@@ -67,6 +69,11 @@ void Refinery::stop() {
   stopping_ = true;
   jobs_.close();
   if (thread_.joinable()) thread_.join();
+}
+
+void Refinery::use(const RefineConfig& config) {
+  const MutexLock lock(mutex_);
+  config_ = config;
 }
 
 EpochId Refinery::running() const {
@@ -92,8 +99,14 @@ void Refinery::release() {
 
 Result<EpochId> Refinery::begin(const RunRequest& request) {
   SHOAL_TRY(claim());
+  Job job;
+  job.request = request;
+  {
+    const MutexLock lock(mutex_);
+    job.config = config_;
+  }
   auto run = labels_.call([&](LabelStage& stage) {
-    return stage.book().begin_run(config_.method, request.reason);
+    return stage.book().begin_run(job.config.method, request.reason);
   });
   if (!run) {
     release();
@@ -104,7 +117,8 @@ Result<EpochId> Refinery::begin(const RunRequest& request) {
     const MutexLock lock(mutex_);
     run_ = run.value();
   }
-  if (!jobs_.send(Job{request, run.value()})) {
+  job.run = run.value();
+  if (!jobs_.send(std::move(job))) {
     release();
     return unavailable("the daemon is shutting down");
   }
@@ -143,6 +157,7 @@ void Refinery::loop() {
 
 void Refinery::carry_out(const Job& job) {
   started_ = std::chrono::steady_clock::now();
+  told_stage_.clear();
   spdlog::info("event=run_started run={} method={} reason={}", job.run.value(),
                config_.method, log_value(job.request.reason));
   const auto folder = runs_ / std::to_string(job.run.value());
@@ -182,6 +197,9 @@ Refinery::Outcome Refinery::learn(const Job& job,
   const auto failed = [](const Error& error) {
     return Outcome{EpochStatus::kFailed, error.message};
   };
+  const auto skip = reason_to_skip(job);
+  if (!skip) return failed(skip.error());
+  if (!skip.value().empty()) return {EpochStatus::kSkipped, skip.value()};
   tell_progress(job.run, "checkpoint", 0);
   std::error_code io;
   std::filesystem::create_directories(folder, io);
@@ -193,7 +211,7 @@ Refinery::Outcome Refinery::learn(const Job& job,
   RefineJob task;
   task.checkpoint = folder / "checkpoint";
   task.output = folder / "candidate";
-  task.method = config_.method;
+  task.method = job.config.method;
   const auto views =
       labels_.call([](LabelStage& stage) -> Result<std::vector<std::string>> {
         std::vector<std::string> names;
@@ -204,22 +222,23 @@ Refinery::Outcome Refinery::learn(const Job& job,
       });
   if (!views) return failed(views.error());
   task.views = views.value();
-  task.options.clusters = config_.clusters;
-  task.options.max_clusters = config_.max_clusters;
-  task.options.embedding_dim = config_.embedding_dim;
-  task.options.max_train_images = config_.max_train_images;
-  task.options.novelty_quantile = config_.novelty_quantile;
-  task.options.novelty_slack = config_.novelty_slack;
-  task.options.seed = config_.seed;
-  task.threads = config_.threads;
-  task.nice = config_.nice;
+  task.options.clusters = job.config.clusters;
+  task.options.max_clusters = job.config.max_clusters;
+  task.options.embedding_dim = job.config.embedding_dim;
+  task.options.max_train_images = job.config.max_train_images;
+  task.options.novelty_quantile = job.config.novelty_quantile;
+  task.options.novelty_slack = job.config.novelty_slack;
+  task.options.seed = job.config.seed;
+  task.threads = job.config.threads;
+  task.nice = job.config.nice;
   const auto written = write_job(folder / "job.json", task);
   if (!written) return failed(written.error());
 
-  auto child = ChildProcess::start(worker_program(config_),
+  auto child = ChildProcess::start(worker_program(job.config),
                                    {"--job", (folder / "job.json").string()});
   if (!child) return failed(child.error().within("start the worker"));
-  const double minutes = job.request.max_minutes.value_or(config_.max_minutes);
+  const double minutes =
+      job.request.max_minutes.value_or(job.config.max_minutes);
   const Outcome watched =
       watch(child.value(), job,
             started_ + std::chrono::milliseconds(
@@ -232,6 +251,27 @@ Refinery::Outcome Refinery::learn(const Job& job,
   if (!published) return failed(published.error().within("publish"));
   return {job.request.dry_run ? EpochStatus::kHeld : EpochStatus::kPublished,
           loaded.value().candidate.note};
+}
+
+Result<std::string> Refinery::reason_to_skip(const Job& job) const {
+  const auto wanted = static_cast<std::size_t>(job.config.min_new_images);
+  SHOAL_TRY(epoch, store_.current_epoch());
+  if (wanted == 0 || !epoch.valid() || job.request.dry_run)
+    return std::string();
+  SHOAL_TRY(record, store_.epoch(epoch));
+  SHOAL_TRY(corrections, store_.corrections(record.corrections_seen, 1));
+  if (!corrections.empty()) return std::string();
+  std::size_t arrived = 0;
+  for (ImageSeq after = record.low_water; arrived < wanted;) {
+    SHOAL_TRY(page, store_.arrivals(after, kImagesPerTask));
+    arrived += page.size();
+    if (page.size() < kImagesPerTask) break;
+    after = page.back();
+  }
+  if (arrived >= wanted) return std::string();
+  return "only " + std::to_string(arrived) + " images arrived since epoch " +
+         std::to_string(epoch.value()) + " (refine.min_new_images is " +
+         std::to_string(wanted) + ")";
 }
 
 /// kStaging: the child is done and its result is there.
@@ -358,8 +398,11 @@ Result<void> Refinery::settle_after_flip() {
 
 void Refinery::tell_progress(EpochId run, const std::string& stage,
                              double fraction) {
-  const std::chrono::duration<double> seconds =
-      std::chrono::steady_clock::now() - started_;
+  const auto time = std::chrono::steady_clock::now();
+  if (stage == told_stage_ && time - told_ < progress_interval_) return;
+  told_ = time;
+  told_stage_ = stage;
+  const std::chrono::duration<double> seconds = time - started_;
   events_({"refine.progress",
            {{"v", 1},
             {"at", format_rfc3339(now())},

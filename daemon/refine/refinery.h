@@ -37,8 +37,12 @@ struct RunRequest {
 /// Thread-safe.
 class Refinery {
  public:
+  /// @param progress_interval  shortest time between two progress events of
+  ///   the same stage
   Refinery(Store& store, LabelThread& labels, const RefineConfig& config,
-           std::filesystem::path data_dir, EventSink events, Metrics& metrics);
+           std::filesystem::path data_dir,
+           std::chrono::milliseconds progress_interval, EventSink events,
+           Metrics& metrics);
   ~Refinery();
   Refinery(const Refinery&) = delete;
   Refinery& operator=(const Refinery&) = delete;
@@ -59,12 +63,16 @@ class Refinery {
   /// ClusterBook::activate.
   Result<void> activate(EpochId epoch);
 
+  /// Settings for the runs that begin from now on.
+  void use(const RefineConfig& config);
+
   /// The run in progress, or none.
   [[nodiscard]] EpochId running() const;
 
  private:
   struct Job {
     RunRequest request;
+    RefineConfig config;
     EpochId run;
   };
   struct Outcome {
@@ -81,23 +89,30 @@ class Refinery {
   Outcome watch(ChildProcess& child, const Job& job,
                 std::chrono::steady_clock::time_point deadline);
   Result<void> publish(const Job& job, const LoadedCandidate& loaded);
+  /// Why there is too little to learn from, or "".
+  Result<std::string> reason_to_skip(const Job& job) const;
   Result<void> settle_after_flip();
   void tell_progress(EpochId run, const std::string& stage, double fraction);
 
   Store& store_;
   LabelThread& labels_;
-  const RefineConfig config_;
   const std::filesystem::path runs_;
+  const std::chrono::milliseconds progress_interval_;
   EventSink events_;
   Metrics& metrics_;
 
   Channel<Job> jobs_{1};
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> stopping_{false};
-  std::chrono::steady_clock::time_point started_;  ///< refinery thread
+  // Refinery thread:
+  std::chrono::steady_clock::time_point started_;
+  std::chrono::steady_clock::time_point told_;
+  std::string told_stage_;
 
-  /// Guards who may use the refinery; asked by query threads.
+  /// Guards who may use the refinery, and the settings; asked by query
+  /// threads and the main thread.
   mutable Mutex mutex_;
+  RefineConfig config_ SHOAL_GUARDED_BY(mutex_);
   bool claimed_ SHOAL_GUARDED_BY(mutex_) = false;
   EpochId run_ SHOAL_GUARDED_BY(mutex_);
 
