@@ -16,6 +16,8 @@ std::string_view to_string(ErrorCode code) {
       return "failed_precondition";
     case ErrorCode::kResourceExhausted:
       return "resource_exhausted";
+    case ErrorCode::kStorageFull:
+      return "storage_full";
     case ErrorCode::kUnsupported:
       return "unsupported";
     case ErrorCode::kCorruption:

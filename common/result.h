@@ -23,9 +23,11 @@ enum class ErrorCode {
   kAlreadyExists,
   /// Right request, wrong state (no epoch yet, a run is in progress).
   kFailedPrecondition,
-  /// A limit was met: queue full, disk full, too large. Retrying later helps
-  /// unless the message says that the input itself is too large.
+  /// A limit was met: queue full, too large. Retrying later helps unless the
+  /// message says that the input itself is too large. Not for the disk.
   kResourceExhausted,
+  /// The disk is full. Helps: making room.
+  kStorageFull,
   /// Understood, but not something this build can do (an image format, an
   /// architecture).
   kUnsupported,
@@ -83,6 +85,9 @@ inline auto ok() { return BOOST_OUTCOME_V2_NAMESPACE::success(); }
 }
 [[nodiscard]] inline Error resource_exhausted(std::string message) {
   return {ErrorCode::kResourceExhausted, std::move(message)};
+}
+[[nodiscard]] inline Error storage_full(std::string message) {
+  return {ErrorCode::kStorageFull, std::move(message)};
 }
 [[nodiscard]] inline Error unsupported(std::string message) {
   return {ErrorCode::kUnsupported, std::move(message)};

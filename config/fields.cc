@@ -417,8 +417,8 @@ std::vector<Field> make_fields() {
     Section s(all, "similar", &Config::similar);
     s.integer("index_max_images", &SimilarConfig::index_max_images, 2'000'000,
               {1, 1'000'000'000}, "images", kRestart,
-              "Images that the similarity index holds in memory, the newest "
-              "ones; older ones are not found.");
+              "Images that the similarity index holds in memory; those stored "
+              "later are not found.");
   }
   {
     Section s(all, "http", &Config::http);

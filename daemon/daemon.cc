@@ -1,5 +1,6 @@
 #include "daemon/daemon.h"
 
+#include <algorithm>
 #include <cmath>
 #include <condition_variable>
 #include <csignal>
@@ -10,6 +11,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <zmq.hpp>
 
 #include "common/log.h"
@@ -129,9 +131,9 @@ Result<void> Daemon::start() {
       std::make_unique<LabelStage>(std::move(book), *store_, *intake_, metrics_,
                                    std::move(label_hooks)),
       kLabelTasks);
-  refinery_ =
-      std::make_unique<Refinery>(*store_, *labels_, config_.refine,
-                                 config_.daemon.data_dir, sink, metrics_);
+  refinery_ = std::make_unique<Refinery>(
+      *store_, *labels_, config_.refine, config_.daemon.data_dir,
+      config_.events.progress_interval, sink, metrics_);
   SHOAL_TRY(refinery_->start());
   SHOAL_TRY(start_views());
   SHOAL_TRY(start_sockets());
@@ -168,7 +170,6 @@ Result<void> Daemon::start_views() {
   if (!set.needs_pca) return start_processing(std::move(set.views));
   waiting_views_ = std::move(set.views);
   waits_for_pca_ = true;
-  pca_wanted_ = true;
   spdlog::info("event=waiting_for_images view=rp_pca images={}",
                config_.views.pca_fit_images);
   learn_pca_if_possible();
@@ -177,6 +178,7 @@ Result<void> Daemon::start_views() {
 
 void Daemon::learn_pca_if_possible() {
   if (!waits_for_pca_) return;
+  pca_wanted_ = true;  // before looking, so that no later image is missed
   const ImageLimits limits{config_.ingest.max_pixels, config_.ingest.max_side};
   auto view = learn_raw_pixel_pca(*store_, config_.views.pca_fit_images, limits,
                                   config_.daemon.data_dir);
@@ -186,15 +188,16 @@ void Daemon::learn_pca_if_possible() {
       spdlog::error("event=pca_failed error={}",
                     log_value(view.error().message));
     }
-    pca_wanted_ = true;
     return;
   }
   waits_for_pca_ = false;
+  pca_wanted_ = false;
   waiting_views_.push_back(std::move(view).value());
   const auto started = start_processing(std::move(waiting_views_));
   if (!started) {
     spdlog::critical("event=views_failed error={}",
                      log_value(started.error().message));
+    failed_ = true;
     main_loop_.stop();
   }
 }
@@ -213,8 +216,21 @@ Result<void> Daemon::start_processing(
           "which starts when older images have been extracted again\"",
           book.current().id().value());
     }
-    return !book.can_embed() && book.totals().completed > 0;
+    // Images settled under other views lack the features of new ones.
+    std::vector<std::string> names;
+    for (const ActiveView& view : active) names.push_back(view.key.text());
+    std::vector<std::string> learned = book.current().record().views;
+    std::sort(names.begin(), names.end());
+    std::sort(learned.begin(), learned.end());
+    return book.totals().completed > 0 && names != learned;
   }));
+  {
+    const MutexLock lock(names_mutex_);
+    view_names_.clear();
+    for (const ActiveView& view : active) {
+      view_names_.push_back(view.key.name);
+    }
+  }
   for (const ActiveView& view : active) {
     spdlog::info("event=view name={} dim={} weights={}", view.key.name,
                  view.key.dim, view.key.weights_hash);
@@ -222,16 +238,23 @@ Result<void> Daemon::start_processing(
   Processing::Hooks hooks;
   hooks.refilled = [this] {
     boost::asio::post(main_loop_, [this] {
-      const auto needed = labels_->call([](LabelStage& stage) -> Result<bool> {
-        return stage.book().current().id().valid() && !stage.book().can_embed();
-      });
-      if (needed && needed.value()) begin_run("views changed");
+      filling_views_ = false;
+      const auto epoch = store_->current_epoch();
+      if (epoch && epoch.value().valid()) {
+        begin_run("views changed");
+        return;
+      }
+      // No epoch yet, and perhaps no arrival that would ask for one.
+      const bool posted = labels_->post(
+          [this](LabelStage& stage) { on_settled(stage.book()); });
+      if (!posted) spdlog::warn("event=bootstrap_not_checked");
     });
   };
   const ImageLimits limits{config_.ingest.max_pixels, config_.ingest.max_side};
   processing_ = std::make_unique<Processing>(
       *store_, config_.views, limits, std::move(extractor), active, *labels_,
       *intake_, metrics_, std::move(hooks));
+  filling_views_ = refill;
   processing_->start(refill);
   running_processing_ = processing_.get();
   return ok();
@@ -239,7 +262,7 @@ Result<void> Daemon::start_processing(
 
 Result<void> Daemon::start_sockets() {
   QueryOps::Parts parts{*store_,  *labels_, *refinery_, similar_,
-                        *intake_, {},       {}};
+                        *intake_, {},       {},         {}};
   parts.probe = [this](std::string bytes) -> WireResult<std::vector<Vector>> {
     Processing* const processing = running_processing_;
     if (!ready_ || processing == nullptr) {
@@ -256,16 +279,11 @@ Result<void> Daemon::start_sockets() {
     }
     return future->get();
   };
-  SHOAL_TRY(
-      names,
-      labels_->call([](LabelStage& stage) -> Result<std::vector<std::string>> {
-        std::vector<std::string> list;
-        for (const ActiveView& view : stage.book().views()) {
-          list.push_back(view.key.name);
-        }
-        return list;
-      }));
-  parts.views = names;
+  parts.views = [this] {
+    const MutexLock lock(names_mutex_);
+    return view_names_;
+  };
+  parts.filling_views = [this] { return filling_views_.load(); };
   ops_ = std::make_unique<QueryOps>(std::move(parts), config_.query);
 
   QueryServerOptions query_options;
@@ -367,7 +385,9 @@ void Daemon::on_stored() {
 void Daemon::on_settled(const ClusterBook& book) {
   if (book.current().id().valid()) return;
   const std::uint64_t pool = book.current().pool_size();
-  if (pool < bootstrap_at_ || refinery_->running().valid()) return;
+  if (pool < bootstrap_at_ || filling_views_ || refinery_->running().valid()) {
+    return;
+  }
   // A failed attempt is repeated when there is half as much again.
   bootstrap_at_ = pool + pool / 2 + 1;
   boost::asio::post(main_loop_, [this] { begin_run("bootstrap"); });
@@ -377,6 +397,16 @@ void Daemon::begin_run(const std::string& reason) {
   RunRequest request;
   request.reason = reason;
   const auto run = refinery_->begin(request);
+  if (!run && run.error().code == ErrorCode::kResourceExhausted) {
+    // Another run or a rollback is in progress: its turn comes.
+    auto timer = std::make_shared<boost::asio::steady_timer>(
+        main_loop_, std::chrono::seconds(5));
+    timer->async_wait(
+        [this, reason, timer](const boost::system::error_code& error) {
+          if (!error) begin_run(reason);
+        });
+    return;
+  }
   if (!run) {
     spdlog::warn("event=run_not_started reason={} error={}", log_value(reason),
                  log_value(run.error().message));
@@ -401,7 +431,8 @@ void Daemon::load_similar_index() {
       if (rows.value().cols() == 0 || !std::isfinite(rows.value()(row, 0))) {
         continue;
       }
-      similar_.on_embedding(page.value()[i], rows.value().row(row).transpose());
+      similar_.on_embedding(epoch.value(), page.value()[i],
+                            rows.value().row(row).transpose());
     }
     after = page.value().back();
   }
@@ -411,7 +442,7 @@ void Daemon::load_similar_index() {
                seconds.count());
 }
 
-void Daemon::run() {
+bool Daemon::run() {
   boost::asio::signal_set signals(main_loop_, SIGTERM, SIGINT);
   signals.async_wait(
       [this](const boost::system::error_code& error, int number) {
@@ -431,6 +462,7 @@ void Daemon::run() {
   auto keep_alive = boost::asio::make_work_guard(main_loop_);
   main_loop_.run();
   shut_down();
+  return !failed_;
 }
 
 void Daemon::reload() {

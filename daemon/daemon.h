@@ -48,7 +48,8 @@ class Daemon {
   /// Errors: whatever the first part that fails says.
   Result<void> start();
   /// Runs until SIGTERM or SIGINT, then drains and stops.
-  void run();
+  /// @return false when it had to stop for an error
+  bool run();
 
  private:
   Result<void> open_store();
@@ -87,6 +88,13 @@ class Daemon {
   /// Views that wait for rp_pca's basis; main thread.
   std::vector<std::unique_ptr<View>> waiting_views_;
   bool waits_for_pca_ = false;
+  bool failed_ = false;  ///< main thread
+
+  /// Set by the main thread, told by query threads.
+  Mutex names_mutex_;
+  std::vector<std::string> view_names_ SHOAL_GUARDED_BY(names_mutex_);
+  /// Older images are being extracted again, for new views.
+  std::atomic<bool> filling_views_{false};
 
   /// processing_ for other threads; null until the views are ready.
   std::atomic<Processing*> running_processing_{nullptr};

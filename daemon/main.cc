@@ -95,6 +95,5 @@ int main(int argc, char** argv) {
                      shoal::log_value(started.error().message));
     return kFailed;
   }
-  daemon.run();
-  return 0;
+  return daemon.run() ? 0 : kFailed;
 }

@@ -172,28 +172,34 @@ enum class CorrectionKind : std::uint8_t {
   kUndo = 6,
 };
 
-/// One image touched by a correction: enough to undo it.
+/// One image touched by a correction, and its label before.
 struct CorrectionChange {
   ImageSeq seq;
-  bool was_fixed = false;
-  ClusterId fixed_before;  ///< when was_fixed
   Label label_before;
 };
 
-/// A person's correction. Never rewritten but for `undone_by`.
+/// A person's correction. Never rewritten but for `undone_by`. What holds for
+/// an image follows from the corrections in force, in their order.
 struct CorrectionRecord {
   CorrectionSeq seq;
   CorrectionKind kind = CorrectionKind::kConfirm;
   Timestamp at{};
-  std::vector<ImageSeq> images;
-  ClusterId cluster;        ///< target; merge: the survivor; split: the origin
-  ClusterId other;          ///< merge: the absorbed one; split: the new one
-  CorrectionSeq undoes;     ///< kUndo: which one
+  /// Target; merge: the survivor; split: the origin. None: each image's own
+  /// cluster, that of its label before.
+  ClusterId cluster;
+  ClusterId other;       ///< merge: the absorbed one; split: the new one
+  CorrectionSeq undoes;  ///< kUndo: which one
   CorrectionSeq undone_by;  ///< none while it is in force
   EpochId epoch;            ///< current when it was made
   /// kMerge: the prototypes of the absorbed cluster.
   std::vector<Prototype> prototypes;
   std::vector<CorrectionChange> changes;
+
+  /// The cluster that the correction is about for its i-th image.
+  [[nodiscard]] ClusterId target(std::size_t i) const {
+    if (kind == CorrectionKind::kSplit) return other;
+    return cluster.valid() ? cluster : changes[i].label_before.cluster;
+  }
 };
 
 /// A label that no run may change. Persistent values; do not renumber.

@@ -104,7 +104,7 @@ struct PutOutcome {
 /// bound pages through everything; limits are at most kMaxListLimit
 /// (kInvalidArgument above it).
 ///
-/// Errors of every call: kIo for the disk; kResourceExhausted when it is full
+/// Errors of every call: kIo for the disk; kStorageFull when it is full
 /// (changes go through again within seconds of freeing space); kCorruption
 /// when bytes do not decode. Of every change to a read-only store:
 /// kFailedPrecondition.

@@ -29,17 +29,6 @@ std::vector<std::size_t> match_inputs(const EmbeddingModel* model,
   return positions;
 }
 
-std::optional<Vector> row_if_known(const Matrix& rows, std::size_t i) {
-  const auto row = static_cast<Eigen::Index>(i);
-  if (rows.cols() == 0 || !std::isfinite(rows(row, 0))) return std::nullopt;
-  return Vector(rows.row(row).transpose());
-}
-
-nlohmann::json cluster_json(ClusterId cluster) {
-  return cluster.valid() ? nlohmann::json(cluster.value())
-                         : nlohmann::json(nullptr);
-}
-
 nlohmann::json cluster_list(const std::vector<ClusterId>& clusters) {
   auto list = nlohmann::json::array();
   for (const ClusterId cluster : clusters) list.push_back(cluster.value());
@@ -57,7 +46,23 @@ LineageRecord lineage_record(ClusterId cluster, LineageKind kind, EpochId epoch,
   return record;
 }
 
+Error given_up() {
+  return {ErrorCode::kInternal,
+          "the epoch being staged was given up after a failed write"};
+}
+
 }  // namespace
+
+nlohmann::json cluster_json(ClusterId cluster) {
+  return cluster.valid() ? nlohmann::json(cluster.value())
+                         : nlohmann::json(nullptr);
+}
+
+std::optional<Vector> embedding_row(const Matrix& rows, std::size_t i) {
+  const auto row = static_cast<Eigen::Index>(i);
+  if (rows.cols() == 0 || !std::isfinite(rows(row, 0))) return std::nullopt;
+  return Vector(rows.row(row).transpose());
+}
 
 ClusterBook::ClusterBook(Store& store, std::vector<ActiveView> views,
                          Options options, EventSink events,
@@ -74,7 +79,7 @@ Result<std::unique_ptr<ClusterBook>> ClusterBook::open(
     EventSink events, EmbeddingListener* listener) {
   std::unique_ptr<ClusterBook> book(new ClusterBook(
       store, std::move(views), options, std::move(events), listener));
-  SHOAL_TRY(book->reload());
+  SHOAL_TRY(book->refresh());
   SHOAL_TRY(epochs, store.epochs());
   for (const EpochRecord& epoch : epochs) {
     if (epoch.status != EpochStatus::kStaging) continue;
@@ -90,33 +95,27 @@ void ClusterBook::use_views(std::vector<ActiveView> views) {
   input_of_model_ = match_inputs(current_.model(), views_);
 }
 
-Result<void> ClusterBook::load_current(EpochId epoch) {
+Result<void> ClusterBook::refresh() {
+  if (!stale_) return ok();
+  SHOAL_TRY(totals, store_.label_totals());
+  SHOAL_TRY(epoch, store_.current_epoch());
   SHOAL_TRY(state, EpochState::load(store_, epoch));
   current_ = std::move(state);
   input_of_model_ = match_inputs(current_.model(), views_);
-  return ok();
-}
-
-Result<void> ClusterBook::reload() {
-  SHOAL_TRY(totals, store_.label_totals());
-  SHOAL_TRY(epoch, store_.current_epoch());
-  SHOAL_TRY(load_current(epoch));
   totals_ = totals;
+  stale_ = false;
   return ok();
 }
 
 Result<void> ClusterBook::commit(std::unique_ptr<StoreBatch> batch,
                                  Durability durability) {
   auto done = store_.commit(std::move(batch), durability);
-  if (done) return ok();
-  // What was counted in memory did not happen: read it again. Where even
-  // that fails the first error is the one to tell; the next call tries again.
-  const auto reloaded = reload();
-  if (!reloaded) {
-    spdlog::error("event=reload_failed error={}",
-                  log_value(reloaded.error().message));
+  if (!done) {
+    // What was counted in memory did not happen.
+    stale_ = true;
+    staging_.reset();
   }
-  return done.error();
+  return done;
 }
 
 void ClusterBook::publish_event(std::string topic, nlohmann::json body) const {
@@ -129,6 +128,7 @@ void ClusterBook::publish_event(std::string topic, nlohmann::json body) const {
 
 Result<std::vector<Settled>> ClusterBook::arrive(
     const std::vector<Arrival>& arrivals) {
+  SHOAL_TRY(refresh());
   std::vector<ImageSeq> seqs;
   seqs.reserve(arrivals.size());
   for (const Arrival& arrival : arrivals) seqs.push_back(arrival.seq);
@@ -209,7 +209,7 @@ Result<std::vector<Settled>> ClusterBook::arrive(
     if (!settled[i].changed) continue;
     const Label& label = settled[i].label;
     if (listener_ != nullptr && row_of[i] >= 0) {
-      listener_->on_embedding(settled[i].seq,
+      listener_->on_embedding(current_.id(), settled[i].seq,
                               embeddings.row(row_of[i]).transpose());
     }
     publish_event(
@@ -262,6 +262,7 @@ Result<ImageSeq> ClusterBook::low_water() const {
 
 Result<EpochId> ClusterBook::begin_run(const std::string& method,
                                        const std::string& reason) {
+  SHOAL_TRY(refresh());
   EpochRecord record;
   record.id = EpochId(totals_.last_epoch.value() + 1);
   record.parent = current_.id();
@@ -284,6 +285,11 @@ Result<EpochId> ClusterBook::begin_run(const std::string& method,
 
 Result<void> ClusterBook::end_run(EpochId run, EpochStatus status,
                                   const std::string& reason) {
+  SHOAL_TRY(refresh());
+  SHOAL_CHECK(run != current_.id(), "a published run has not failed");
+  if (staging_ && staging_->id() == run) staging_.reset();
+  staging_born_.clear();
+  staging_ended_.clear();
   SHOAL_TRY(record, store_.epoch(run));
   record.status = status;
   record.reason = reason;
@@ -291,13 +297,12 @@ Result<void> ClusterBook::end_run(EpochId run, EpochStatus status,
   auto batch = store_.new_batch();
   batch->put_epoch(record);
   batch->drop_epoch_data(run);
-  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
-  if (staging_ && staging_->id() == run) staging_.reset();
-  return ok();
+  return commit(std::move(batch), Durability::kSynced);
 }
 
 Result<std::vector<ClusterId>> ClusterBook::begin_staging(
     EpochId run, const Candidate& candidate) {
+  SHOAL_TRY(refresh());
   SHOAL_TRY(record, store_.epoch(run));
   SHOAL_CHECK(record.status == EpochStatus::kStaging,
               "rows go into a run that has begun");
@@ -352,77 +357,92 @@ Result<std::vector<ClusterId>> ClusterBook::begin_staging(
   SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
   totals_ = totals;
   staging_ = std::move(state);
-  staging_cursor_ = record.low_water;
+  staging_cause_ = "publish";
+  // From the start: a run also leaves out older images, those without
+  // features.
+  staging_cursor_ = ImageSeq{};
   staging_ended_ = std::move(ended);
   staging_born_ = std::move(born);
   return ids;
 }
 
 Result<void> ClusterBook::stage(const std::vector<StagedRow>& rows) {
-  SHOAL_CHECK(staging_.has_value(), "begin_staging comes first");
+  if (!staging_) return given_up();
   std::vector<ImageSeq> seqs;
   for (const StagedRow& row : rows) seqs.push_back(row.seq);
   SHOAL_TRY(records, store_.images(seqs));
   SHOAL_TRY(before, store_.labels(staging_->id(), seqs));
+  SHOAL_TRY(must_not, store_.must_not(seqs));
   auto batch = store_.new_batch();
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (!records[i] || before[i]) continue;
-    staging_->put_label(*batch, rows[i].seq, std::nullopt, rows[i].label);
+    Label label = rows[i].label;
+    // A person may have ruled the cluster out, or merged a ruled-out one into
+    // it, since the run read the store.
+    const auto& ruled_out = must_not[i];
+    if (std::find(ruled_out.begin(), ruled_out.end(), label.cluster) !=
+        ruled_out.end()) {
+      label = staging_->assign(rows[i].embedding, ruled_out);
+    }
+    staging_->put_label(*batch, rows[i].seq, std::nullopt, label);
     batch->put_embedding(staging_->id(), rows[i].seq, rows[i].embedding);
   }
   return commit(std::move(batch), Durability::kBuffered);
 }
 
-Result<bool> ClusterBook::catch_up_staging(std::size_t limit) {
-  SHOAL_CHECK(staging_.has_value(), "begin_staging comes first");
-  return catch_up(*staging_, staging_cursor_, limit);
-}
-
-Result<void> ClusterBook::finish_staging(bool publish,
-                                         const std::string& reason) {
-  SHOAL_CHECK(staging_.has_value(), "begin_staging comes first");
-  EpochState& state = *staging_;
-  EpochRecord& record = state.record();
-  record.finished_at = now();
-  record.clusters = state.clusters().size();
-  if (!publish) {
-    record.status = EpochStatus::kHeld;
-    record.reason = reason;
-    auto batch = store_.new_batch();
-    state.touch_all();
-    state.write_clusters(*batch);
-    batch->put_epoch(record);
-    SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
-    staging_.reset();
-    staging_born_.clear();
-    staging_ended_.clear();
-    return ok();
+Result<void> ClusterBook::begin_activation(EpochId epoch) {
+  SHOAL_TRY(refresh());
+  const std::string name = "epoch " + std::to_string(epoch.value());
+  if (epoch == current_.id()) {
+    return failed_precondition(name + " is the current one");
   }
-  state.touch_all();
-  SHOAL_TRY(flip(state, "publish"));
-  staging_.reset();
+  SHOAL_TRY(record, store_.epoch(epoch));
+  if (record.status == EpochStatus::kDropped) {
+    return failed_precondition(
+        name + " is too old: its data is gone (store.keep_epochs)");
+  }
+  if (record.status != EpochStatus::kPublished &&
+      record.status != EpochStatus::kHeld) {
+    return failed_precondition(name + " holds no result");
+  }
+  SHOAL_TRY(state, EpochState::load(store_, epoch));
+  staging_ = std::move(state);
+  staging_cause_ = record.status == EpochStatus::kHeld ? "publish" : "rollback";
+  staging_cursor_ = record.low_water;
   staging_born_.clear();
   staging_ended_.clear();
   return ok();
 }
 
-Result<void> ClusterBook::activate(EpochId epoch) {
-  if (epoch == current_.id()) {
-    return failed_precondition("epoch " + std::to_string(epoch.value()) +
-                               " is the current one");
+Result<void> ClusterBook::finish_staging(bool publish,
+                                         const std::string& reason) {
+  SHOAL_TRY(refresh());
+  for (bool done = false; !done;) {
+    SHOAL_TRY(end, catch_up(kPage));
+    done = end;
   }
-  SHOAL_TRY(record, store_.epoch(epoch));
-  if (record.status != EpochStatus::kPublished &&
-      record.status != EpochStatus::kHeld) {
-    return failed_precondition(
-        "epoch " + std::to_string(epoch.value()) +
-        (record.status == EpochStatus::kDropped
-             ? " is too old: its data is gone (store.keep_epochs)"
-             : " holds no result"));
-  }
-  const bool held = record.status == EpochStatus::kHeld;
-  SHOAL_TRY(state, EpochState::load(store_, epoch));
-  return flip(state, held ? "publish" : "rollback");
+  if (publish) return flip(staging_cause_);
+  EpochRecord& record = staging_->record();
+  SHOAL_TRY(water, low_water());
+  record.low_water = water;
+  record.finished_at = now();
+  record.clusters = staging_->clusters().size();
+  record.images = settled_images();
+  record.status = EpochStatus::kHeld;
+  record.reason = reason;
+  auto batch = store_.new_batch();
+  staging_->touch_all();
+  staging_->write_clusters(*batch);
+  batch->put_epoch(record);
+  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
+  staging_.reset();
+  return ok();
+}
+
+std::uint64_t ClusterBook::settled_images() const {
+  std::uint64_t sum = staging_->pool_size();
+  for (const auto& [id, cluster] : staging_->clusters()) sum += cluster.size;
+  return sum;
 }
 
 Result<Matrix> ClusterBook::embed_stored(
@@ -465,9 +485,10 @@ Result<Matrix> ClusterBook::embed_stored(
   return embeddings;
 }
 
-Result<bool> ClusterBook::catch_up(EpochState& state, ImageSeq& cursor,
-                                   std::size_t limit) {
-  SHOAL_TRY(page, store_.arrivals(cursor, limit));
+Result<bool> ClusterBook::catch_up(std::size_t limit) {
+  if (!staging_) return given_up();
+  EpochState& state = *staging_;
+  SHOAL_TRY(page, store_.arrivals(staging_cursor_, limit));
   if (page.empty()) return true;
   SHOAL_TRY(there, store_.labels(state.id(), page));
   SHOAL_TRY(settled, store_.labels(current_.id(), page));
@@ -480,7 +501,7 @@ Result<bool> ClusterBook::catch_up(EpochState& state, ImageSeq& cursor,
     SHOAL_TRY(must_not, store_.must_not(missing));
     auto batch = store_.new_batch();
     for (std::size_t i = 0; i < missing.size(); ++i) {
-      const auto embedding = row_if_known(embeddings, i);
+      const auto embedding = embedding_row(embeddings, i);
       Label label;
       if (embedding) {
         label = state.assign(*embedding, must_not[i]);
@@ -491,19 +512,15 @@ Result<bool> ClusterBook::catch_up(EpochState& state, ImageSeq& cursor,
     state.write_clusters(*batch);
     SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
   }
-  cursor = page.back();
+  staging_cursor_ = page.back();
   return page.size() < limit;
 }
 
-Result<void> ClusterBook::flip(EpochState& state, const std::string& cause) {
-  ImageSeq cursor = state.record().low_water;
-  for (bool done = false; !done;) {
-    SHOAL_TRY(end, catch_up(state, cursor, kPage));
-    done = end;
-  }
+Result<void> ClusterBook::flip(const std::string& cause) {
+  EpochState& state = *staging_;
   SHOAL_TRY(replay_corrections(state));
   SHOAL_TRY(apply_fixed_labels(state));
-  SHOAL_TRY(give_prototypes(state));
+  SHOAL_TRY(tidy_clusters(state));
 
   EpochRecord& record = state.record();
   const bool first_time = record.status != EpochStatus::kPublished;
@@ -512,22 +529,35 @@ Result<void> ClusterBook::flip(EpochState& state, const std::string& cause) {
   record.corrections_seen = totals_.last_correction;
   record.status = EpochStatus::kPublished;
   record.clusters = state.clusters().size();
-  if (record.images == 0) {
-    SHOAL_TRY(ingest, store_.ingest_totals());
-    record.images = ingest.stored - totals_.deleted;
+  if (first_time) {
+    record.finished_at = now();
+    record.images = settled_images();
   }
   auto batch = store_.new_batch();
+  state.touch_all();
   state.write_clusters(*batch);
   batch->put_epoch(record);
   batch->set_current_epoch(record.id);
+  if (current_.id().valid()) {
+    // The one that is left is up to date as of now: what a rollback to it
+    // starts from.
+    EpochRecord left = current_.record();
+    left.low_water = water;
+    left.corrections_seen = totals_.last_correction;
+    batch->put_epoch(left);
+  }
   std::vector<Event> events;
   for (const auto& [id, cluster] : state.clusters()) {
     if (current_.has_cluster(id)) continue;
     const bool is_new = first_time && cluster.born_epoch == record.id;
-    const auto born = staging_born_.find(id);
-    const auto parents = is_new && born != staging_born_.end()
-                             ? born->second
-                             : std::vector<ClusterId>{};
+    const auto known = staging_born_.find(id);
+    std::vector<ClusterId> parents;
+    if (known != staging_born_.end()) {
+      parents = known->second;
+    } else if (is_new) {
+      SHOAL_TRY(from, overlap(record.id, id, current_.id()));
+      parents = from;
+    }
     batch->add_lineage(
         lineage_record(id, is_new ? LineageKind::kBorn : LineageKind::kRevived,
                        record.id, parents));
@@ -538,21 +568,32 @@ Result<void> ClusterBook::flip(EpochState& state, const std::string& cause) {
   }
   for (const auto& [id, cluster] : current_.clusters()) {
     if (state.has_cluster(id)) continue;
-    const auto ended = staging_ended_.find(id);
-    std::vector<ClusterId> others;
-    if (first_time && ended != staging_ended_.end()) others = ended->second;
+    const auto known = staging_ended_.find(id);
+    std::vector<ClusterId> heirs;
+    if (known != staging_ended_.end()) {
+      heirs = known->second;
+    } else {
+      SHOAL_TRY(to, overlap(current_.id(), id, record.id));
+      heirs = to;
+    }
     batch->add_lineage(
-        lineage_record(id, LineageKind::kRetired, record.id, others));
-    if (!others.empty()) {
+        lineage_record(id, LineageKind::kRetired, record.id, heirs));
+    if (!heirs.empty()) {
       events.push_back({"cluster.merged",
                         {{"cluster", id.value()},
-                         {"into", others.front().value()},
+                         {"into", heirs.front().value()},
                          {"epoch", record.id.value()}}});
     }
   }
   SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
+
+  // Published. Nothing from here on can fail.
   moves_ = Moves{current_.id(), record.id, cause, ImageSeq{}};
-  SHOAL_TRY(load_current(record.id));
+  current_ = std::move(state);
+  staging_.reset();
+  staging_born_.clear();
+  staging_ended_.clear();
+  input_of_model_ = match_inputs(current_.model(), views_);
   if (listener_ != nullptr) {
     listener_->on_epoch(current_.id(), current_.model()->dim());
   }
@@ -579,9 +620,9 @@ Result<bool> ClusterBook::note_moves(std::size_t limit) {
   std::vector<Event> events;
   for (std::size_t i = 0; i < page.size(); ++i) {
     if (!after[i] || !records[i]) continue;
-    if (listener_ != nullptr && moves_->to == current_.id()) {
-      const auto embedding = row_if_known(embeddings, i);
-      if (embedding) listener_->on_embedding(page[i], *embedding);
+    const auto embedding = embedding_row(embeddings, i);
+    if (listener_ != nullptr && embedding) {
+      listener_->on_embedding(moves_->to, page[i], *embedding);
     }
     if (!before[i] || before[i]->cluster == after[i]->cluster) continue;
     HistoryRecord history;
@@ -612,18 +653,21 @@ Result<bool> ClusterBook::note_moves(std::size_t limit) {
 
 Result<bool> ClusterBook::drop_an_old_epoch() {
   SHOAL_TRY(epochs, store_.epochs());
-  std::vector<EpochRecord> with_data;
+  std::vector<EpochRecord> published;
   for (const EpochRecord& epoch : epochs) {
-    if ((epoch.status == EpochStatus::kPublished ||
-         epoch.status == EpochStatus::kHeld) &&
-        epoch.id != current_.id() && !(moves_ && moves_->from == epoch.id)) {
-      with_data.push_back(epoch);
+    // The one before the current stays, however old: it is what a bad run is
+    // rolled back to. Held ones wait for a person.
+    if (epoch.status == EpochStatus::kPublished && epoch.id != current_.id() &&
+        epoch.id != current_.record().parent &&
+        !(moves_ && moves_->from == epoch.id)) {
+      published.push_back(epoch);
     }
   }
-  if (with_data.size() < static_cast<std::size_t>(options_.keep_epochs)) {
-    return true;
-  }
-  EpochRecord oldest = with_data.front();
+  // The current one and its parent count among those kept.
+  const std::size_t others =
+      static_cast<std::size_t>(std::max(0, options_.keep_epochs - 2));
+  if (published.size() <= others) return true;
+  EpochRecord oldest = published.front();
   oldest.status = EpochStatus::kDropped;
   auto batch = store_.new_batch();
   batch->put_epoch(oldest);

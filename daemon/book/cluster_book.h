@@ -63,12 +63,18 @@ struct CorrectionOutcome {
   std::size_t images = 0;
 };
 
-/// Told when the embedding of an image in the current epoch is known, changes
-/// or goes away; and when another epoch becomes current.
+[[nodiscard]] nlohmann::json cluster_json(ClusterId cluster);
+
+/// Row i of `rows`, or nothing where it is NaN (there is no embedding).
+[[nodiscard]] std::optional<Vector> embedding_row(const Matrix& rows,
+                                                  std::size_t i);
+
+/// Told when the embedding of an image in an epoch is known or goes away, and
+/// when another epoch becomes current. Called on the book's thread.
 class EmbeddingListener {
  public:
   virtual ~EmbeddingListener() = default;
-  virtual void on_embedding(ImageSeq seq,
+  virtual void on_embedding(EpochId epoch, ImageSeq seq,
                             const Eigen::Ref<const Vector>& embedding) = 0;
   virtual void on_removed(ImageSeq seq) = 0;
   virtual void on_epoch(EpochId epoch, int dim) = 0;
@@ -79,14 +85,16 @@ class EmbeddingListener {
 /// as one batch of the store. Reads go to the store directly.
 ///
 /// An epoch is written beside the current one (begin_staging, stage) while
-/// arrivals go on; finish_staging brings it up to date with what happened
-/// meanwhile and flips the pointer. activate does the same for an older
-/// epoch (rollback) or a held one.
+/// arrivals go on, or an older or held one is taken up (begin_activation);
+/// catch_up labels in it what arrived meanwhile, piece by piece; finish_staging
+/// brings it fully up to date and flips the pointer.
 ///
 /// Invariants: an image's label in the current epoch exists exactly when it
 /// is not pending; a label fixed by a person is kConfirmed in its cluster in
-/// every epoch that becomes current; cluster counts equal the labels.
-/// After any error nothing has changed, in the store or here.
+/// every epoch that becomes current, and nothing else is; no image is in a
+/// cluster that a person ruled out for it; cluster counts equal the labels.
+/// After any error nothing has changed, in the store or here, but that an
+/// epoch being staged may be given up (its next step says so).
 /// Owner-thread.
 class ClusterBook {
  public:
@@ -132,13 +140,16 @@ class ClusterBook {
                                                const Candidate& candidate);
   /// Rows of images deleted meanwhile are skipped.
   Result<void> stage(const std::vector<StagedRow>& rows);
-  /// Labels up to `limit` images that arrived since the run read the store.
-  /// @return true when none is left
-  Result<bool> catch_up_staging(std::size_t limit);
+  /// Takes up a published or held epoch, to make it current again.
+  /// Errors: kNotFound; kFailedPrecondition when it is current or has no data.
+  Result<void> begin_activation(EpochId epoch);
+  /// Labels up to `limit` settled images that the staged epoch has no label
+  /// for. @return true when none is left
+  Result<bool> catch_up(std::size_t limit);
   /// Publishes the staged epoch, or keeps it as held with `reason`.
   Result<void> finish_staging(bool publish, const std::string& reason);
-  /// Makes a published or held epoch current.
-  Result<void> activate(EpochId epoch);
+  /// Forgets the staged epoch; what was written into it stays.
+  void abandon_staging() { staging_.reset(); }
   /// After a flip: writes history and events of the next `limit` images for
   /// those that changed cluster. @return true when nothing is left to do
   Result<bool> note_moves(std::size_t limit);
@@ -163,6 +174,19 @@ class ClusterBook {
   struct LabelledImage {
     ImageRecord record;
     Label label;
+    std::optional<Vector> embedding;
+  };
+  /// A correction while it is put together.
+  struct Correction {
+    CorrectionRecord record;
+    LabelTotals totals;
+    std::unique_ptr<StoreBatch> batch;
+    std::vector<Event> events;
+  };
+  /// What the corrections in force settle for one image.
+  struct Settlement {
+    std::optional<FixedLabel> fixed;
+    std::vector<ClusterId> must_not;
   };
   /// A flip whose moved images are still to be told.
   struct Moves {
@@ -172,33 +196,55 @@ class ClusterBook {
     ImageSeq cursor;
   };
 
-  Result<void> load_current(EpochId epoch);
-  Result<void> reload();
+  /// Reads the current epoch and the totals again when stale.
+  Result<void> refresh();
   Result<void> commit(std::unique_ptr<StoreBatch> batch, Durability durability);
   void publish_event(std::string topic, nlohmann::json body) const;
 
   Result<std::vector<LabelledImage>> find_labelled(
       const std::vector<ImageId>& ids) const;
-  Result<CorrectionOutcome> fix(const CorrectionRequest& request);
-  Result<CorrectionOutcome> reject(const CorrectionRequest& request);
-  Result<CorrectionOutcome> merge(const CorrectionRequest& request);
-  Result<CorrectionOutcome> split(const CorrectionRequest& request);
-  Result<CorrectionOutcome> undo(const CorrectionRequest& request);
+  /// @param without  a correction that is taken as undone
+  Result<std::map<ImageSeq, Settlement>> settlements(
+      const std::vector<ImageSeq>& seqs, CorrectionSeq without) const;
+  void relabel(Correction& correction, const ImageRecord& image,
+               const Label& before, const Label& after);
+  Result<CorrectionOutcome> fix(const CorrectionRequest& request,
+                                Correction& correction);
+  Result<CorrectionOutcome> reject(const CorrectionRequest& request,
+                                   Correction& correction);
+  Result<CorrectionOutcome> merge(const CorrectionRequest& request,
+                                  Correction& correction);
+  Result<CorrectionOutcome> split(const CorrectionRequest& request,
+                                  Correction& correction);
+  Result<CorrectionOutcome> undo(const CorrectionRequest& request,
+                                 Correction& correction);
+  Result<CorrectionRecord> correction_to_undo(CorrectionSeq wanted) const;
+  /// Brings the absorbed cluster of an undone merge back, without images.
+  Result<void> revive(EpochState& state, const CorrectionRecord& merge);
+  static void hand_over_prototypes(EpochState& state, ClusterId from,
+                                   ClusterId into);
 
-  /// Gives labels in `state` to the next `limit` images after `cursor` that
-  /// lack one and are not pending.
-  Result<bool> catch_up(EpochState& state, ImageSeq& cursor, std::size_t limit);
-  /// Applies what people did since the epoch was learned.
+  /// Applies to an epoch what the corrections say.
   Result<void> replay_corrections(EpochState& state);
-  Result<void> absorb(EpochState& state, ClusterId from, ClusterId into);
+  Result<void> absorb(EpochState& state, const CorrectionRecord& merge);
+  Result<void> part(EpochState& state, const CorrectionRecord& merge);
+  /// Takes images out of clusters ruled out for them, and confirmations that
+  /// are no longer fixed back.
+  Result<void> enforce(EpochState& state, const std::vector<ImageSeq>& seqs);
   Result<void> apply_fixed_labels(EpochState& state);
   /// Gives clusters that have images but no prototypes one at the mean of
-  /// their members.
-  Result<void> give_prototypes(EpochState& state);
-  Result<void> flip(EpochState& state, const std::string& cause);
+  /// their members; takes out those without images that are new here.
+  Result<void> tidy_clusters(EpochState& state);
+  Result<void> flip(const std::string& cause);
+  /// Clusters of epoch `with` that hold at least a tenth of a sample of the
+  /// images of `cluster` in epoch `of`, the largest share first.
+  Result<std::vector<ClusterId>> overlap(EpochId of, ClusterId cluster,
+                                         EpochId with) const;
   Result<Matrix> embed_stored(const EpochState& state,
                               const std::vector<ImageSeq>& seqs) const;
   Result<ImageSeq> low_water() const;
+  /// Images with a label in the staged epoch.
+  [[nodiscard]] std::uint64_t settled_images() const;
 
   Store& store_;
   std::vector<ActiveView> views_;
@@ -207,12 +253,15 @@ class ClusterBook {
   EmbeddingListener* listener_;
 
   EpochState current_;
+  /// A change in memory did not reach the store: read again before use.
+  bool stale_ = true;
   /// Per input of the current model the position in views_; empty when the
   /// model reads a view that is not active (or there is no model).
   std::vector<std::size_t> input_of_model_;
   LabelTotals totals_;
 
   std::optional<EpochState> staging_;
+  std::string staging_cause_;  ///< "publish" or "rollback"
   ImageSeq staging_cursor_;
   std::map<ClusterId, std::vector<ClusterId>> staging_ended_;
   std::map<ClusterId, std::vector<ClusterId>> staging_born_;

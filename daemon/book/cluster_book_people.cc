@@ -1,8 +1,14 @@
 // The part of ClusterBook in which people change labels, and in which what
 // they changed is carried over into another epoch.
+//
+// What is fixed and what is ruled out for an image follows from the log of
+// corrections: those in force, in their order (settlements()). The fixed and
+// must_not records of the store are kept equal to that, so that runs and
+// arrivals need not read the log.
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <set>
 #include <utility>
@@ -14,17 +20,31 @@ namespace shoal {
 namespace {
 
 constexpr std::size_t kPage = 1024;
+// A record of a big merge holds every image of a cluster.
+constexpr std::size_t kCorrectionsAtOnce = 16;
+// Members looked at for where a cluster's images went.
+constexpr std::size_t kOverlapSample = 256;
 
 std::string number(ClusterId cluster) {
   return std::to_string(cluster.value());
 }
 
-std::optional<Vector> embedding_of(const Store& store, EpochId epoch,
-                                   ImageSeq seq) {
-  const auto rows = store.embeddings(epoch, {seq});
-  if (!rows || rows.value().cols() == 0 || !std::isfinite(rows.value()(0, 0)))
-    return std::nullopt;
-  return Vector(rows.value().row(0).transpose());
+bool contains(const std::vector<ClusterId>& list, ClusterId cluster) {
+  return std::find(list.begin(), list.end(), cluster) != list.end();
+}
+
+std::vector<ImageSeq> seqs_of(const std::vector<CorrectionChange>& changes) {
+  std::vector<ImageSeq> seqs;
+  seqs.reserve(changes.size());
+  for (const CorrectionChange& change : changes) seqs.push_back(change.seq);
+  return seqs;
+}
+
+std::vector<ImageSeq> seqs_of(const std::vector<Member>& members) {
+  std::vector<ImageSeq> seqs;
+  seqs.reserve(members.size());
+  for (const Member& member : members) seqs.push_back(member.seq);
+  return seqs;
 }
 
 HistoryRecord history_record(EpochId epoch, ClusterId from, const Label& to,
@@ -57,28 +77,29 @@ std::string cause_of(CorrectionKind kind) {
   return "unknown";
 }
 
-nlohmann::json cluster_json(ClusterId cluster) {
-  return cluster.valid() ? nlohmann::json(cluster.value())
-                         : nlohmann::json(nullptr);
+LineageRecord lineage_of(const CorrectionRecord& correction, ClusterId cluster,
+                         LineageKind kind, std::vector<ClusterId> others) {
+  LineageRecord record;
+  record.cluster = cluster;
+  record.kind = kind;
+  record.epoch = correction.epoch;
+  record.correction = correction.seq;
+  record.at = correction.at;
+  record.others = std::move(others);
+  return record;
 }
 
-/// The cluster that a rejection ruled out for its i-th image: the named one,
-/// or the one that the image was in.
-ClusterId rejected_cluster(const CorrectionRecord& record, std::size_t i) {
-  return record.cluster.valid() ? record.cluster
-                                : record.changes[i].label_before.cluster;
-}
-
-/// The mean of the embeddings of (at most a page of) a cluster's members.
+/// The mean of the embeddings that there are.
 Result<std::optional<Vector>> mean_embedding(
     const Store& store, EpochId epoch, const std::vector<ImageSeq>& seqs) {
   SHOAL_TRY(rows, store.embeddings(epoch, seqs));
   Vector sum = Vector::Zero(rows.cols());
   int count = 0;
-  for (Eigen::Index i = 0; i < rows.rows(); ++i) {
-    if (rows.cols() == 0 || !std::isfinite(rows(i, 0))) continue;
-    sum += rows.row(i).transpose();
-    ++count;
+  for (std::size_t i = 0; i < seqs.size(); ++i) {
+    if (const auto row = embedding_row(rows, i)) {
+      sum += *row;
+      ++count;
+    }
   }
   if (count == 0) return std::optional<Vector>();
   return std::optional<Vector>(sum / static_cast<float>(count));
@@ -100,30 +121,36 @@ float usual_threshold(const EpochState& state) {
   return *middle;
 }
 
+Label nearest_label(EpochState& state, const std::optional<Vector>& embedding,
+                    const std::vector<ClusterId>& must_not) {
+  return embedding ? state.assign(*embedding, must_not) : Label{};
+}
+
 }  // namespace
 
+// ------------------------------------------------------------------- looking
+
 Result<ClusterId> ClusterBook::resolve(ClusterId cluster) const {
-  std::set<ClusterId> seen;
-  ClusterId at = cluster;
-  while (!current_.has_cluster(at)) {
-    if (!seen.insert(at).second) break;
-    ClusterId next;
-    for (std::uint64_t after = 0;;) {
-      SHOAL_TRY(page, store_.lineage(after, kPage));
-      for (const LineageRecord& record : page) {
-        const bool ends = record.kind == LineageKind::kMerged ||
-                          record.kind == LineageKind::kRetired;
-        if (record.cluster == at && ends && !record.others.empty()) {
-          next = record.others.front();
-        }
+  if (current_.has_cluster(cluster)) return cluster;
+  std::map<ClusterId, std::vector<ClusterId>> heirs;
+  for (std::uint64_t after = 0;;) {
+    SHOAL_TRY(page, store_.lineage(after, kPage));
+    for (const LineageRecord& record : page) {
+      if (record.kind == LineageKind::kMerged ||
+          record.kind == LineageKind::kRetired) {
+        heirs[record.cluster] = record.others;  // its latest end counts
       }
-      if (page.size() < kPage) break;
-      after = page.back().seq;
     }
-    if (!next.valid()) break;
-    at = next;
+    if (page.size() < kPage) break;
+    after = page.back().seq;
   }
-  if (current_.has_cluster(at)) return at;
+  std::set<ClusterId> seen;
+  for (ClusterId at = cluster; seen.insert(at).second;) {
+    const auto it = heirs.find(at);
+    if (it == heirs.end() || it->second.empty()) break;
+    at = it->second.front();
+    if (current_.has_cluster(at)) return at;
+  }
   return not_found("there is no cluster " + number(cluster) +
                    " in the current epoch");
 }
@@ -133,142 +160,174 @@ Result<std::vector<ClusterBook::LabelledImage>> ClusterBook::find_labelled(
   std::vector<LabelledImage> found;
   std::set<ImageSeq> seen;
   for (const ImageId& id : ids) {
+    const auto missing = not_found("there is no image '" + id.str() + "'");
     SHOAL_TRY(seq, store_.find(id));
-    if (!seq) return not_found("there is no image '" + id.str() + "'");
+    if (!seq) return missing;
     if (!seen.insert(*seq).second) continue;
     SHOAL_TRY(records, store_.images({*seq}));
     SHOAL_TRY(labels, store_.labels(current_.id(), {*seq}));
-    if (!records.front()) {
-      return not_found("there is no image '" + id.str() + "'");
-    }
+    if (!records.front()) return missing;
     if (!labels.front()) {
       return failed_precondition("image '" + id.str() +
                                  "' is still pending; try again when it has "
                                  "been assigned");
     }
-    found.push_back({*records.front(), *labels.front()});
+    SHOAL_TRY(rows, store_.embeddings(current_.id(), {*seq}));
+    found.push_back(
+        {*records.front(), *labels.front(), embedding_row(rows, 0)});
   }
   if (found.empty()) return invalid_argument("no image was named");
   return found;
 }
 
+Result<std::map<ImageSeq, ClusterBook::Settlement>> ClusterBook::settlements(
+    const std::vector<ImageSeq>& seqs, CorrectionSeq without) const {
+  std::map<ImageSeq, Settlement> settled;
+  for (const ImageSeq seq : seqs) settled[seq];
+  for (CorrectionSeq after;;) {
+    SHOAL_TRY(page, store_.corrections(after, kCorrectionsAtOnce));
+    for (const CorrectionRecord& record : page) {
+      if (record.undone_by.valid() || record.seq == without ||
+          record.kind == CorrectionKind::kUndo) {
+        continue;
+      }
+      if (record.kind == CorrectionKind::kMerge) {
+        for (auto& [seq, what] : settled) {
+          if (what.fixed && what.fixed->cluster == record.other) {
+            what.fixed->cluster = record.cluster;
+          }
+        }
+        continue;
+      }
+      for (std::size_t i = 0; i < record.changes.size(); ++i) {
+        const auto it = settled.find(record.changes[i].seq);
+        if (it == settled.end()) continue;
+        if (record.kind == CorrectionKind::kReject) {
+          it->second.must_not.push_back(record.target(i));
+        } else {
+          it->second.fixed =
+              FixedLabel{record.target(i), FixedBy::kPerson, record.seq, {}};
+        }
+      }
+    }
+    if (page.size() < kCorrectionsAtOnce) return settled;
+    after = page.back().seq;
+  }
+}
+
+// ---------------------------------------------------------------- correcting
+
 Result<CorrectionOutcome> ClusterBook::correct(
     const CorrectionRequest& request) {
+  SHOAL_TRY(refresh());
   if (!current_.id().valid()) {
     return failed_precondition(
         "there is no epoch yet, so no cluster to correct; the first one is "
         "learned once enough images are stored (bootstrap.min_images)");
   }
-  auto outcome = [&]() -> Result<CorrectionOutcome> {
+  Correction correction;
+  correction.record.seq = CorrectionSeq(totals_.last_correction.value() + 1);
+  correction.record.kind = request.kind;
+  correction.record.at = now();
+  correction.record.epoch = current_.id();
+  correction.totals = totals_;
+  correction.totals.last_correction = correction.record.seq;
+  correction.batch = store_.new_batch();
+
+  auto done = [&]() -> Result<CorrectionOutcome> {
     switch (request.kind) {
       case CorrectionKind::kConfirm:
       case CorrectionKind::kMove:
-        return fix(request);
+        return fix(request, correction);
       case CorrectionKind::kReject:
-        return reject(request);
+        return reject(request, correction);
       case CorrectionKind::kMerge:
-        return merge(request);
+        return merge(request, correction);
       case CorrectionKind::kSplit:
-        return split(request);
+        return split(request, correction);
       case CorrectionKind::kUndo:
-        return undo(request);
+        return undo(request, correction);
     }
     return invalid_argument("unknown kind of correction");
   }();
-  if (!outcome) {
+  if (!done) {
     // A request refused half-way has already been counted in memory.
-    SHOAL_TRY(reload());
+    stale_ = true;
+    SHOAL_TRY(refresh());
+    return done;
   }
+  current_.write_clusters(*correction.batch);
+  correction.batch->put_correction(correction.record);
+  correction.batch->put_label_totals(correction.totals);
+  SHOAL_TRY(commit(std::move(correction.batch), Durability::kSynced));
+  totals_ = correction.totals;
+  for (Event& event : correction.events) {
+    publish_event(std::move(event.topic), std::move(event.body));
+  }
+  CorrectionOutcome outcome = done.value();
+  outcome.correction = correction.record.seq;
   return outcome;
 }
 
-Result<CorrectionOutcome> ClusterBook::fix(const CorrectionRequest& request) {
+void ClusterBook::relabel(Correction& correction, const ImageRecord& image,
+                          const Label& before, const Label& after) {
+  current_.put_label(*correction.batch, image.seq, before, after);
+  const std::string cause = cause_of(correction.record.kind);
+  correction.batch->add_history(
+      image.seq, history_record(current_.id(), before.cluster, after, cause));
+  if (before.cluster == after.cluster) return;
+  correction.events.push_back({"image.moved",
+                               {{"id", image.id.str()},
+                                {"from", cluster_json(before.cluster)},
+                                {"to", cluster_json(after.cluster)},
+                                {"cause", cause}}});
+}
+
+Result<CorrectionOutcome> ClusterBook::fix(const CorrectionRequest& request,
+                                           Correction& correction) {
   SHOAL_TRY(images, find_labelled(request.images));
-  ClusterId target;
+  CorrectionRecord& record = correction.record;
   if (request.cluster.valid()) {
     SHOAL_TRY(alive, resolve(request.cluster));
-    target = alive;
+    record.cluster = alive;
   } else if (request.kind == CorrectionKind::kMove) {
     return invalid_argument("a move needs the cluster to move to");
   }
-  CorrectionRecord record;
-  record.seq = CorrectionSeq(totals_.last_correction.value() + 1);
-  record.kind = request.kind;
-  record.at = now();
-  record.cluster = target;
-  auto batch = store_.new_batch();
-  std::vector<Event> events;
   for (const LabelledImage& image : images) {
     const ImageSeq seq = image.record.seq;
-    const ClusterId cluster = target.valid() ? target : image.label.cluster;
+    record.changes.push_back({seq, image.label});
+    const ClusterId cluster = record.target(record.changes.size() - 1);
     if (!cluster.valid()) {
       return invalid_argument("image '" + image.record.id.str() +
                               "' is unassigned: name the cluster to confirm "
                               "it in");
     }
-    SHOAL_TRY(rejected, store_.must_not({seq}));
-    if (std::count(rejected[0].begin(), rejected[0].end(), cluster) != 0) {
+    SHOAL_TRY(must_not, store_.must_not({seq}));
+    if (contains(must_not[0], cluster)) {
       return failed_precondition("image '" + image.record.id.str() +
                                  "' was rejected from cluster " +
                                  number(cluster) + "; undo that first");
     }
-    SHOAL_TRY(fixed, store_.fixed({seq}));
-    CorrectionChange change;
-    change.seq = seq;
-    change.was_fixed = fixed[0].has_value();
-    if (fixed[0]) change.fixed_before = fixed[0]->cluster;
-    change.label_before = image.label;
-    record.images.push_back(seq);
-    record.changes.push_back(change);
-    const Label after = current_.confirmed_label(
-        cluster, embedding_of(store_, current_.id(), seq));
-    current_.put_label(*batch, seq, image.label, after);
-    FixedLabel fix;
-    fix.cluster = cluster;
-    fix.by = FixedBy::kPerson;
-    fix.correction = record.seq;
-    batch->put_fixed(seq, fix);
-    batch->add_history(seq, history_record(current_.id(), image.label.cluster,
-                                           after, cause_of(request.kind)));
-    if (cluster != image.label.cluster) {
-      events.push_back({"image.moved",
-                        {{"id", image.record.id.str()},
-                         {"from", cluster_json(image.label.cluster)},
-                         {"to", cluster.value()},
-                         {"cause", cause_of(request.kind)}}});
-    }
+    relabel(correction, image.record, image.label,
+            current_.confirmed_label(cluster, image.embedding));
+    correction.batch->put_fixed(
+        seq, FixedLabel{cluster, FixedBy::kPerson, record.seq, {}});
   }
-  LabelTotals totals = totals_;
-  totals.last_correction = record.seq;
-  current_.write_clusters(*batch);
-  batch->put_correction(record);
-  batch->put_label_totals(totals);
-  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
-  totals_ = totals;
-  for (Event& event : events) {
-    publish_event(std::move(event.topic), std::move(event.body));
-  }
-  return CorrectionOutcome{record.seq, target, images.size()};
+  return CorrectionOutcome{{}, record.cluster, images.size()};
 }
 
-Result<CorrectionOutcome> ClusterBook::reject(
-    const CorrectionRequest& request) {
+Result<CorrectionOutcome> ClusterBook::reject(const CorrectionRequest& request,
+                                              Correction& correction) {
   SHOAL_TRY(images, find_labelled(request.images));
-  ClusterId target;
+  CorrectionRecord& record = correction.record;
   if (request.cluster.valid()) {
     SHOAL_TRY(alive, resolve(request.cluster));
-    target = alive;
+    record.cluster = alive;
   }
-  CorrectionRecord record;
-  record.seq = CorrectionSeq(totals_.last_correction.value() + 1);
-  record.kind = CorrectionKind::kReject;
-  record.at = now();
-  record.cluster = target;
-  auto batch = store_.new_batch();
-  std::vector<Event> events;
   for (const LabelledImage& image : images) {
     const ImageSeq seq = image.record.seq;
-    const ClusterId cluster = target.valid() ? target : image.label.cluster;
+    record.changes.push_back({seq, image.label});
+    const ClusterId cluster = record.target(record.changes.size() - 1);
     if (!cluster.valid()) {
       return invalid_argument("image '" + image.record.id.str() +
                               "' is unassigned: name the cluster that it does "
@@ -280,114 +339,74 @@ Result<CorrectionOutcome> ClusterBook::reject(
           "image '" + image.record.id.str() + "' is confirmed in cluster " +
           number(cluster) + "; move it elsewhere, or undo the confirmation");
     }
+    correction.batch->put_must_not(seq, cluster);
+    if (image.label.cluster != cluster) continue;
     SHOAL_TRY(must_not, store_.must_not({seq}));
     must_not[0].push_back(cluster);
-    CorrectionChange change;
-    change.seq = seq;
-    change.label_before = image.label;
-    record.images.push_back(seq);
-    record.changes.push_back(change);
-    batch->put_must_not(seq, cluster);
-    if (image.label.cluster != cluster) continue;
-    const auto embedding = embedding_of(store_, current_.id(), seq);
-    const Label after =
-        embedding ? current_.assign(*embedding, must_not[0]) : Label{};
-    current_.put_label(*batch, seq, image.label, after);
-    batch->add_history(seq,
-                       history_record(current_.id(), cluster, after, "reject"));
-    events.push_back({"image.moved",
-                      {{"id", image.record.id.str()},
-                       {"from", cluster.value()},
-                       {"to", cluster_json(after.cluster)},
-                       {"cause", "reject"}}});
+    relabel(correction, image.record, image.label,
+            nearest_label(current_, image.embedding, must_not[0]));
   }
-  LabelTotals totals = totals_;
-  totals.last_correction = record.seq;
-  current_.write_clusters(*batch);
-  batch->put_correction(record);
-  batch->put_label_totals(totals);
-  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
-  totals_ = totals;
-  for (Event& event : events) {
-    publish_event(std::move(event.topic), std::move(event.body));
-  }
-  return CorrectionOutcome{record.seq, record.cluster, images.size()};
+  return CorrectionOutcome{{}, record.cluster, images.size()};
 }
 
-Result<CorrectionOutcome> ClusterBook::merge(const CorrectionRequest& request) {
+Result<CorrectionOutcome> ClusterBook::merge(const CorrectionRequest& request,
+                                             Correction& correction) {
   SHOAL_TRY(into, resolve(request.cluster));
   SHOAL_TRY(from, resolve(request.other));
   if (into == from) {
     return invalid_argument("cluster " + number(from) +
                             " cannot be merged into itself");
   }
-  CorrectionRecord record;
-  record.seq = CorrectionSeq(totals_.last_correction.value() + 1);
-  record.kind = CorrectionKind::kMerge;
-  record.at = now();
+  CorrectionRecord& record = correction.record;
   record.cluster = into;
   record.other = from;
-  record.epoch = current_.id();
-  const ClusterRecord absorbed = current_.clusters().at(from);
-  record.prototypes = absorbed.prototypes;
-
-  auto batch = store_.new_batch();
-  std::vector<Prototype> prototypes = current_.clusters().at(into).prototypes;
-  prototypes.insert(prototypes.end(), absorbed.prototypes.begin(),
-                    absorbed.prototypes.end());
-  current_.set_prototypes(into, current_.clusters().at(into).born_epoch,
-                          std::move(prototypes));
+  record.prototypes = current_.clusters().at(from).prototypes;
+  hand_over_prototypes(current_, from, into);
   for (ImageSeq after;;) {
     SHOAL_TRY(members, store_.members(current_.id(), from, after, kPage));
-    std::vector<ImageSeq> seqs;
-    for (const Member& member : members) seqs.push_back(member.seq);
+    const std::vector<ImageSeq> seqs = seqs_of(members);
+    SHOAL_TRY(images, store_.images(seqs));
     SHOAL_TRY(labels, store_.labels(current_.id(), seqs));
     SHOAL_TRY(fixed, store_.fixed(seqs));
+    SHOAL_TRY(must_not, store_.must_not(seqs));
+    SHOAL_TRY(embeddings, store_.embeddings(current_.id(), seqs));
     for (std::size_t i = 0; i < seqs.size(); ++i) {
-      if (!labels[i]) continue;
+      if (!labels[i] || !images[i]) continue;
+      record.changes.push_back({seqs[i], *labels[i]});
       Label moved = *labels[i];
       moved.cluster = into;
-      current_.put_label(*batch, seqs[i], labels[i], moved);
-      batch->add_history(seqs[i],
-                         history_record(current_.id(), from, moved, "merge"));
-      CorrectionChange change;
-      change.seq = seqs[i];
-      change.label_before = *labels[i];
+      if (contains(must_not[i], into)) {
+        if (fixed[i]) {
+          return failed_precondition(
+              "image '" + images[i]->id.str() + "' is confirmed in cluster " +
+              number(from) + " and was rejected from cluster " + number(into) +
+              "; move it, or undo one of the two");
+        }
+        moved =
+            nearest_label(current_, embedding_row(embeddings, i), must_not[i]);
+      }
+      relabel(correction, *images[i], *labels[i], moved);
       if (fixed[i]) {
-        change.was_fixed = true;
-        change.fixed_before = fixed[i]->cluster;
         FixedLabel fix = *fixed[i];
         fix.cluster = into;
-        batch->put_fixed(seqs[i], fix);
+        correction.batch->put_fixed(seqs[i], fix);
       }
-      record.changes.push_back(change);
     }
     if (members.size() < kPage) break;
     after = members.back().seq;
   }
-  current_.erase_cluster(from, *batch);
-  LineageRecord lineage;
-  lineage.cluster = from;
-  lineage.kind = LineageKind::kMerged;
-  lineage.epoch = current_.id();
-  lineage.correction = record.seq;
-  lineage.at = record.at;
-  lineage.others = {into};
-  batch->add_lineage(lineage);
-  LabelTotals totals = totals_;
-  totals.last_correction = record.seq;
-  current_.write_clusters(*batch);
-  batch->put_correction(record);
-  batch->put_label_totals(totals);
-  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
-  totals_ = totals;
-  publish_event("cluster.merged", {{"cluster", from.value()},
-                                   {"into", into.value()},
-                                   {"epoch", current_.id().value()}});
-  return CorrectionOutcome{record.seq, into, record.changes.size()};
+  current_.erase_cluster(from, *correction.batch);
+  correction.batch->add_lineage(
+      lineage_of(record, from, LineageKind::kMerged, {into}));
+  correction.events.push_back({"cluster.merged",
+                               {{"cluster", from.value()},
+                                {"into", into.value()},
+                                {"epoch", current_.id().value()}}});
+  return CorrectionOutcome{{}, into, record.changes.size()};
 }
 
-Result<CorrectionOutcome> ClusterBook::split(const CorrectionRequest& request) {
+Result<CorrectionOutcome> ClusterBook::split(const CorrectionRequest& request,
+                                             Correction& correction) {
   SHOAL_TRY(origin, resolve(request.cluster));
   SHOAL_TRY(images, find_labelled(request.images));
   if (images.size() >= current_.clusters().at(origin).size) {
@@ -395,242 +414,198 @@ Result<CorrectionOutcome> ClusterBook::split(const CorrectionRequest& request) {
                             " would be left without images: name only those "
                             "that belong to the new cluster");
   }
-  LabelTotals totals = totals_;
-  totals.last_cluster = ClusterId(totals.last_cluster.value() + 1);
-  totals.last_correction = CorrectionSeq(totals.last_correction.value() + 1);
-  const ClusterId born = totals.last_cluster;
-  CorrectionRecord record;
-  record.seq = totals.last_correction;
-  record.kind = CorrectionKind::kSplit;
-  record.at = now();
+  const ClusterId born(totals_.last_cluster.value() + 1);
+  correction.totals.last_cluster = born;
+  CorrectionRecord& record = correction.record;
   record.cluster = origin;
   record.other = born;
-  record.epoch = current_.id();
-
-  std::vector<ImageSeq> seqs;
   for (const LabelledImage& image : images) {
     if (image.label.cluster != origin) {
       return invalid_argument("image '" + image.record.id.str() +
                               "' is not in cluster " + number(origin));
     }
-    seqs.push_back(image.record.seq);
+    record.changes.push_back({image.record.seq, image.label});
   }
-  SHOAL_TRY(mean, mean_embedding(store_, current_.id(), seqs));
+  SHOAL_TRY(mean,
+            mean_embedding(store_, current_.id(), seqs_of(record.changes)));
   std::vector<Prototype> prototypes;
   if (mean) prototypes.push_back({*mean, usual_threshold(current_)});
-  auto batch = store_.new_batch();
   current_.set_prototypes(born, current_.id(), std::move(prototypes));
-  SHOAL_TRY(fixed, store_.fixed(seqs));
-  for (std::size_t i = 0; i < images.size(); ++i) {
-    CorrectionChange change;
-    change.seq = seqs[i];
-    change.was_fixed = fixed[i].has_value();
-    if (fixed[i]) change.fixed_before = fixed[i]->cluster;
-    change.label_before = images[i].label;
-    record.images.push_back(seqs[i]);
-    record.changes.push_back(change);
-    const Label after = current_.confirmed_label(
-        born, embedding_of(store_, current_.id(), seqs[i]));
-    current_.put_label(*batch, seqs[i], images[i].label, after);
-    FixedLabel fix;
-    fix.cluster = born;
-    fix.correction = record.seq;
-    batch->put_fixed(seqs[i], fix);
-    batch->add_history(seqs[i],
-                       history_record(current_.id(), origin, after, "split"));
+  for (const LabelledImage& image : images) {
+    relabel(correction, image.record, image.label,
+            current_.confirmed_label(born, image.embedding));
+    correction.batch->put_fixed(
+        image.record.seq, FixedLabel{born, FixedBy::kPerson, record.seq, {}});
   }
-  LineageRecord lineage;
-  lineage.cluster = origin;
-  lineage.kind = LineageKind::kSplit;
-  lineage.epoch = current_.id();
-  lineage.correction = record.seq;
-  lineage.at = record.at;
-  lineage.others = {born};
-  batch->add_lineage(lineage);
-  lineage.cluster = born;
-  lineage.kind = LineageKind::kBorn;
-  lineage.others = {origin};
-  batch->add_lineage(lineage);
-  current_.write_clusters(*batch);
-  batch->put_correction(record);
-  batch->put_label_totals(totals);
-  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
-  totals_ = totals;
-  publish_event("cluster.born", {{"cluster", born.value()},
-                                 {"parents", {origin.value()}},
-                                 {"epoch", current_.id().value()}});
-  return CorrectionOutcome{record.seq, born, images.size()};
+  correction.batch->add_lineage(
+      lineage_of(record, origin, LineageKind::kSplit, {born}));
+  correction.batch->add_lineage(
+      lineage_of(record, born, LineageKind::kBorn, {origin}));
+  correction.events.push_back({"cluster.born",
+                               {{"cluster", born.value()},
+                                {"parents", {origin.value()}},
+                                {"epoch", current_.id().value()}}});
+  return CorrectionOutcome{{}, born, images.size()};
 }
 
-Result<CorrectionOutcome> ClusterBook::undo(const CorrectionRequest& request) {
-  CorrectionSeq wanted = request.correction;
+// ------------------------------------------------------------------- undoing
+
+Result<CorrectionRecord> ClusterBook::correction_to_undo(
+    CorrectionSeq wanted) const {
   if (!wanted.valid()) {
-    // The latest that is in force, looking back page by page.
-    for (std::uint64_t end = totals_.last_correction.value();
-         end > 0 && !wanted.valid();) {
-      const std::uint64_t begin = end > kPage ? end - kPage : 0;
-      SHOAL_TRY(page, store_.corrections(CorrectionSeq(begin), kPage));
-      for (const CorrectionRecord& record : page) {
-        if (record.seq.value() <= end && !record.undone_by.valid() &&
-            record.kind != CorrectionKind::kUndo) {
-          wanted = record.seq;
-        }
-      }
+    // The latest in force, looking back a few at a time.
+    for (std::uint64_t end = totals_.last_correction.value(); end > 0;) {
+      const std::uint64_t begin =
+          end > kCorrectionsAtOnce ? end - kCorrectionsAtOnce : 0;
+      SHOAL_TRY(page, store_.corrections(CorrectionSeq(begin), end - begin));
+      const auto found =
+          std::find_if(page.rbegin(), page.rend(), [](const auto& record) {
+            return !record.undone_by.valid() &&
+                   record.kind != CorrectionKind::kUndo;
+          });
+      if (found != page.rend()) return *found;
       end = begin;
     }
-    if (!wanted.valid()) {
-      return failed_precondition("there is no correction to undo");
-    }
+    return failed_precondition("there is no correction to undo");
   }
-  SHOAL_TRY(found, store_.corrections(CorrectionSeq(wanted.value() - 1), 1));
-  if (found.empty() || found.front().seq != wanted) {
-    return not_found("there is no correction " +
-                     std::to_string(wanted.value()));
+  const std::string name = "correction " + std::to_string(wanted.value());
+  SHOAL_TRY(page, store_.corrections(CorrectionSeq(wanted.value() - 1), 1));
+  if (page.empty() || page.front().seq != wanted) {
+    return not_found("there is no " + name);
   }
-  CorrectionRecord undone = found.front();
-  if (undone.kind == CorrectionKind::kUndo) {
-    return invalid_argument("correction " + std::to_string(wanted.value()) +
-                            " is itself an undo");
+  if (page.front().kind == CorrectionKind::kUndo) {
+    return invalid_argument(name + " is itself an undo");
   }
-  if (undone.undone_by.valid()) {
-    return failed_precondition("correction " + std::to_string(wanted.value()) +
-                               " has been undone already");
+  if (page.front().undone_by.valid()) {
+    return failed_precondition(name + " has been undone already");
   }
-  CorrectionRecord record;
-  record.seq = CorrectionSeq(totals_.last_correction.value() + 1);
-  record.kind = CorrectionKind::kUndo;
-  record.at = now();
-  record.undoes = wanted;
+  return page.front();
+}
+
+Result<CorrectionOutcome> ClusterBook::undo(const CorrectionRequest& request,
+                                            Correction& correction) {
+  SHOAL_TRY(undone, correction_to_undo(request.correction));
+  CorrectionRecord& record = correction.record;
+  record.undoes = undone.seq;
   record.cluster = undone.cluster;
   record.other = undone.other;
   undone.undone_by = record.seq;
 
-  auto batch = store_.new_batch();
-  const bool same_epoch =
-      undone.epoch == current_.id() || !undone.epoch.valid();
-  std::vector<ImageSeq> seqs;
-  for (const CorrectionChange& change : undone.changes) {
-    seqs.push_back(change.seq);
-  }
-  SHOAL_TRY(records, store_.images(seqs));
+  const std::vector<ImageSeq> seqs = seqs_of(undone.changes);
+  SHOAL_TRY(settled, settlements(seqs, undone.seq));
+  SHOAL_TRY(images, store_.images(seqs));
   SHOAL_TRY(labels, store_.labels(current_.id(), seqs));
   SHOAL_TRY(fixed, store_.fixed(seqs));
   SHOAL_TRY(embeddings, store_.embeddings(current_.id(), seqs));
-
-  if (undone.kind == CorrectionKind::kMerge) {
-    if (current_.has_cluster(undone.other)) {
-      return failed_precondition("cluster " + number(undone.other) +
-                                 " has come back by other means");
-    }
-    // Its prototypes, or in another epoch the mean of what it had.
-    std::vector<Prototype> prototypes = undone.prototypes;
-    if (!same_epoch) {
-      SHOAL_TRY(mean, mean_embedding(store_, current_.id(), seqs));
-      prototypes.clear();
-      if (mean) prototypes.push_back({*mean, usual_threshold(current_)});
-    }
-    const auto survivor = current_.clusters().find(undone.cluster);
-    if (same_epoch && survivor != current_.clusters().end()) {
-      std::vector<Prototype> kept;
-      for (const Prototype& prototype : survivor->second.prototypes) {
-        const bool absorbed =
-            std::any_of(undone.prototypes.begin(), undone.prototypes.end(),
-                        [&](const Prototype& other) {
-                          return other.centroid == prototype.centroid;
-                        });
-        if (!absorbed) kept.push_back(prototype);
-      }
-      current_.set_prototypes(undone.cluster, survivor->second.born_epoch,
-                              std::move(kept));
-    }
-    current_.set_prototypes(undone.other, current_.id(), std::move(prototypes));
-    LineageRecord lineage;
-    lineage.cluster = undone.other;
-    lineage.kind = LineageKind::kRevived;
-    lineage.epoch = current_.id();
-    lineage.correction = record.seq;
-    lineage.at = record.at;
-    batch->add_lineage(lineage);
+  const bool is_merge = undone.kind == CorrectionKind::kMerge;
+  if (is_merge) {
+    SHOAL_TRY(revive(current_, undone));
+    correction.batch->add_lineage(
+        lineage_of(record, undone.other, LineageKind::kRevived, {}));
   }
 
-  for (std::size_t i = 0; i < undone.changes.size(); ++i) {
-    const CorrectionChange& change = undone.changes[i];
-    if (!records[i] || !labels[i]) continue;  // deleted since
-    const auto row = static_cast<Eigen::Index>(i);
-    std::optional<Vector> embedding;
-    if (embeddings.cols() > 0 && std::isfinite(embeddings(row, 0))) {
-      embedding = embeddings.row(row).transpose();
-    }
-    SHOAL_TRY(must_not, store_.must_not({change.seq}));
-    if (undone.kind == CorrectionKind::kReject) {
-      const ClusterId rejected = rejected_cluster(undone, i);
-      batch->remove_must_not(change.seq, rejected);
-      must_not[0].erase(
-          std::remove(must_not[0].begin(), must_not[0].end(), rejected),
-          must_not[0].end());
-      if (fixed[i]) continue;  // a later decision stands
-    } else if (undone.kind == CorrectionKind::kMerge) {
-      // Images that a person or a run has moved on since stay there.
-      if (labels[i]->cluster != undone.cluster) continue;
-    } else if (!fixed[i] || fixed[i]->correction != undone.seq) {
-      continue;  // a later correction of the same image stands
-    }
-    Label after = change.label_before;
-    if (undone.kind == CorrectionKind::kMerge) {
-      after = *labels[i];
-      after.cluster = undone.other;
-    } else if (!same_epoch || (after.cluster.valid() &&
-                               !current_.has_cluster(after.cluster))) {
-      after = embedding ? current_.assign(*embedding, must_not[0]) : Label{};
-    }
-    if (change.was_fixed) {
-      FixedLabel fix;
-      SHOAL_TRY(alive, undone.kind == CorrectionKind::kMerge
-                           ? Result<ClusterId>(undone.other)
-                           : resolve(change.fixed_before));
-      fix.cluster = alive;
-      fix.correction = record.seq;
-      batch->put_fixed(change.seq, fix);
-      after = current_.confirmed_label(alive, embedding);
-    } else if (fixed[i] && undone.kind != CorrectionKind::kMerge) {
-      batch->remove_fixed(change.seq);
+  for (std::size_t i = 0; i < seqs.size(); ++i) {
+    if (!images[i] || !labels[i]) continue;  // deleted since
+    const Label& label = *labels[i];
+    const Label& before = undone.changes[i].label_before;
+    Settlement& rest = settled.at(seqs[i]);
+    if (rest.fixed) {
+      SHOAL_TRY(alive, resolve(rest.fixed->cluster));
+      rest.fixed->cluster = alive;
+      if (contains(rest.must_not, alive)) {
+        return failed_precondition(
+            "image '" + images[i]->id.str() +
+            "' would be confirmed in "
+            "cluster " +
+            number(alive) +
+            " again, from which it was rejected later; undo that first");
+      }
+      correction.batch->put_fixed(seqs[i], *rest.fixed);
     } else if (fixed[i]) {
-      FixedLabel fix = *fixed[i];
-      fix.cluster = after.cluster;
-      batch->put_fixed(change.seq, fix);
+      correction.batch->remove_fixed(seqs[i]);
     }
-    current_.put_label(*batch, change.seq, labels[i], after);
-    batch->add_history(
-        change.seq,
-        history_record(current_.id(), labels[i]->cluster, after, "undo"));
-    record.images.push_back(change.seq);
+    if (undone.kind == CorrectionKind::kReject &&
+        !contains(rest.must_not, undone.target(i))) {
+      correction.batch->remove_must_not(seqs[i], undone.target(i));
+    }
+
+    const auto embedding = embedding_row(embeddings, i);
+    const bool can_go_back =
+        before.state != LabelState::kConfirmed &&
+        undone.epoch == current_.id() &&
+        (!before.cluster.valid() || (current_.has_cluster(before.cluster) &&
+                                     !contains(rest.must_not, before.cluster)));
+    Label after = label;
+    if (rest.fixed) {
+      after = current_.confirmed_label(rest.fixed->cluster, embedding);
+    } else if (is_merge) {
+      // What has left the merged cluster since stays where it is.
+      if (label.cluster == undone.cluster) {
+        after.cluster = undone.other;
+        after.state = LabelState::kAssigned;
+        if (contains(rest.must_not, undone.other)) {
+          after = nearest_label(current_, embedding, rest.must_not);
+        }
+      }
+    } else if (undone.kind == CorrectionKind::kReject) {
+      if (before.cluster == undone.target(i) && can_go_back) after = before;
+    } else if (label.state == LabelState::kConfirmed) {
+      after = can_go_back ? before
+                          : nearest_label(current_, embedding, rest.must_not);
+    }
+    if (after == label) continue;
+    record.changes.push_back({seqs[i], label});
+    relabel(correction, *images[i], label, after);
   }
   if (undone.kind == CorrectionKind::kSplit &&
       current_.has_cluster(undone.other) &&
       current_.clusters().at(undone.other).size == 0) {
-    current_.erase_cluster(undone.other, *batch);
-    LineageRecord lineage;
-    lineage.cluster = undone.other;
-    lineage.kind = LineageKind::kMerged;
-    lineage.epoch = current_.id();
-    lineage.correction = record.seq;
-    lineage.at = record.at;
-    lineage.others = {undone.cluster};
-    batch->add_lineage(lineage);
+    current_.erase_cluster(undone.other, *correction.batch);
+    correction.batch->add_lineage(lineage_of(
+        record, undone.other, LineageKind::kMerged, {undone.cluster}));
   }
-  LabelTotals totals = totals_;
-  totals.last_correction = record.seq;
-  current_.write_clusters(*batch);
-  batch->put_correction(undone);
-  batch->put_correction(record);
-  batch->put_label_totals(totals);
-  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
-  totals_ = totals;
-  return CorrectionOutcome{record.seq, undone.cluster, record.images.size()};
+  correction.batch->put_correction(undone);
+  return CorrectionOutcome{{}, undone.cluster, record.changes.size()};
 }
+
+Result<void> ClusterBook::revive(EpochState& state,
+                                 const CorrectionRecord& merge) {
+  if (state.has_cluster(merge.other)) {
+    return failed_precondition("cluster " + number(merge.other) +
+                               " has come back by other means");
+  }
+  if (!state.has_cluster(merge.cluster)) {
+    return failed_precondition("cluster " + number(merge.cluster) +
+                               ", into which it was merged, is gone");
+  }
+  const ClusterRecord survivor = state.clusters().at(merge.cluster);
+  std::vector<Prototype> kept;
+  std::vector<Prototype> back;
+  for (const Prototype& prototype : survivor.prototypes) {
+    const bool absorbed = std::any_of(
+        merge.prototypes.begin(), merge.prototypes.end(),
+        [&](const Prototype& other) {
+          return other.centroid.size() == prototype.centroid.size() &&
+                 other.centroid == prototype.centroid;
+        });
+    (absorbed ? back : kept).push_back(prototype);
+  }
+  if (back.empty()) {
+    // Another epoch, which knows nothing of the two: the mean of what it had.
+    SHOAL_TRY(mean, mean_embedding(store_, state.id(), seqs_of(merge.changes)));
+    if (mean) back.push_back({*mean, usual_threshold(state)});
+  } else {
+    state.set_prototypes(merge.cluster, survivor.born_epoch, std::move(kept));
+  }
+  state.set_prototypes(merge.other, survivor.born_epoch, std::move(back));
+  return ok();
+}
+
+// -------------------------------------------------------- naming and deleting
 
 Result<void> ClusterBook::name_cluster(ClusterId cluster,
                                        const std::string& name) {
+  SHOAL_TRY(refresh());
   SHOAL_TRY(alive, resolve(cluster));
   auto batch = store_.new_batch();
   batch->put_cluster_name(alive, name);
@@ -638,6 +613,7 @@ Result<void> ClusterBook::name_cluster(ClusterId cluster,
 }
 
 Result<std::size_t> ClusterBook::remove(const std::vector<ImageId>& images) {
+  SHOAL_TRY(refresh());
   std::vector<ImageRecord> records;
   std::vector<ImageSeq> seqs;
   std::set<ImageSeq> seen;
@@ -651,44 +627,55 @@ Result<std::size_t> ClusterBook::remove(const std::vector<ImageId>& images) {
   }
   if (records.empty()) return std::size_t{0};
 
+  // Everything is read before anything is changed: beside the current epoch,
+  // those that can still become current.
+  struct Held {
+    EpochState* state;
+    std::vector<std::optional<Label>> labels;
+  };
+  std::vector<Held> held;
+  std::vector<std::unique_ptr<EpochState>> loaded;
+  SHOAL_TRY(current_labels, store_.labels(current_.id(), seqs));
+  held.push_back({&current_, current_labels});
+  if (staging_) {
+    SHOAL_TRY(labels, store_.labels(staging_->id(), seqs));
+    held.push_back({&*staging_, labels});
+  }
+  SHOAL_TRY(epochs, store_.epochs());
+  for (const EpochRecord& epoch : epochs) {
+    const bool has_data = epoch.status == EpochStatus::kPublished ||
+                          epoch.status == EpochStatus::kHeld;
+    if (!has_data || epoch.id == current_.id() ||
+        (staging_ && epoch.id == staging_->id())) {
+      continue;
+    }
+    SHOAL_TRY(labels, store_.labels(epoch.id, seqs));
+    SHOAL_TRY(state, EpochState::load(store_, epoch.id));
+    loaded.push_back(std::make_unique<EpochState>(std::move(state)));
+    held.push_back({loaded.back().get(), labels});
+  }
+  if (current_.id().valid()) {
+    // Labels from before the first epoch.
+    SHOAL_TRY(labels, store_.labels(EpochId{}, seqs));
+    SHOAL_TRY(state, EpochState::load(store_, EpochId{}));
+    loaded.push_back(std::make_unique<EpochState>(std::move(state)));
+    held.push_back({loaded.back().get(), labels});
+  }
+
   LabelTotals totals = totals_;
+  totals.deleted += records.size();
   auto batch = store_.new_batch();
   for (const ImageRecord& record : records) batch->remove_image(record);
-  totals.deleted += records.size();
-  // Beside the current epoch, those that can still become current.
-  SHOAL_TRY(epochs, store_.epochs());
-  std::vector<EpochId> with_data{EpochId{}};
-  for (const EpochRecord& epoch : epochs) {
-    if (epoch.status == EpochStatus::kPublished ||
-        epoch.status == EpochStatus::kHeld ||
-        epoch.status == EpochStatus::kStaging) {
-      with_data.push_back(epoch.id);
-    }
-  }
-  for (const EpochId epoch : with_data) {
-    const bool is_current = epoch == current_.id();
-    const bool is_staging = staging_ && epoch == staging_->id();
-    if (!is_current && !is_staging && epoch.valid()) {
-      SHOAL_TRY(record, store_.epoch(epoch));
-      if (record.status == EpochStatus::kStaging) continue;  // no rows yet
-    }
-    SHOAL_TRY(labels, store_.labels(epoch, seqs));
-    std::optional<EpochState> loaded;
-    if (!is_current && !is_staging) {
-      SHOAL_TRY(state, EpochState::load(store_, epoch));
-      loaded = std::move(state);
-    }
-    EpochState& state =
-        is_current ? current_ : (is_staging ? *staging_ : *loaded);
+  for (const Held& epoch : held) {
     for (std::size_t i = 0; i < seqs.size(); ++i) {
-      if (labels[i]) {
-        state.remove_label(*batch, seqs[i], *labels[i]);
-        batch->remove_embedding(epoch, seqs[i]);
-      } else if (is_current) {
+      if (epoch.labels[i]) {
+        epoch.state->remove_label(*batch, seqs[i], *epoch.labels[i]);
+        batch->remove_embedding(epoch.state->id(), seqs[i]);
+      } else if (epoch.state == &current_) {
         ++totals.deleted_pending;
       }
     }
-    if (!is_staging) state.write_clusters(*batch);
+    epoch.state->write_clusters(*batch);
   }
   batch->put_label_totals(totals);
   SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
@@ -701,89 +688,107 @@ Result<std::size_t> ClusterBook::remove(const std::vector<ImageId>& images) {
 
 // ------------------------------------------- carrying over to another epoch
 
-Result<void> ClusterBook::absorb(EpochState& state, ClusterId from,
-                                 ClusterId into) {
-  if (!state.has_cluster(from)) return ok();
-  auto batch = store_.new_batch();
-  std::vector<Prototype> prototypes = state.clusters().at(from).prototypes;
-  EpochId born = state.clusters().at(from).born_epoch;
+void ClusterBook::hand_over_prototypes(EpochState& state, ClusterId from,
+                                       ClusterId into) {
+  const ClusterRecord giver = state.clusters().at(from);
+  std::vector<Prototype> prototypes;
+  EpochId born = giver.born_epoch;
   if (state.has_cluster(into)) {
-    const auto& own = state.clusters().at(into);
-    prototypes.insert(prototypes.begin(), own.prototypes.begin(),
-                      own.prototypes.end());
-    born = own.born_epoch;
+    prototypes = state.clusters().at(into).prototypes;
+    born = state.clusters().at(into).born_epoch;
   }
+  prototypes.insert(prototypes.end(), giver.prototypes.begin(),
+                    giver.prototypes.end());
   state.set_prototypes(into, born, std::move(prototypes));
+  state.set_prototypes(from, giver.born_epoch, {});
+}
+
+Result<void> ClusterBook::absorb(EpochState& state,
+                                 const CorrectionRecord& merge) {
+  if (!state.has_cluster(merge.other)) return ok();
+  auto batch = store_.new_batch();
+  hand_over_prototypes(state, merge.other, merge.cluster);
   for (ImageSeq after;;) {
-    SHOAL_TRY(members, store_.members(state.id(), from, after, kPage));
-    std::vector<ImageSeq> seqs;
-    for (const Member& member : members) seqs.push_back(member.seq);
+    SHOAL_TRY(members, store_.members(state.id(), merge.other, after, kPage));
+    const std::vector<ImageSeq> seqs = seqs_of(members);
     SHOAL_TRY(labels, store_.labels(state.id(), seqs));
+    SHOAL_TRY(fixed, store_.fixed(seqs));
+    SHOAL_TRY(must_not, store_.must_not(seqs));
+    SHOAL_TRY(embeddings, store_.embeddings(state.id(), seqs));
     for (std::size_t i = 0; i < seqs.size(); ++i) {
       if (!labels[i]) continue;
       Label moved = *labels[i];
-      moved.cluster = into;
+      moved.cluster = merge.cluster;
+      if (!fixed[i] && contains(must_not[i], merge.cluster)) {
+        moved = nearest_label(state, embedding_row(embeddings, i), must_not[i]);
+      }
       state.put_label(*batch, seqs[i], labels[i], moved);
     }
     if (members.size() < kPage) break;
     after = members.back().seq;
   }
-  state.erase_cluster(from, *batch);
+  state.erase_cluster(merge.other, *batch);
+  state.write_clusters(*batch);
+  return commit(std::move(batch), Durability::kBuffered);
+}
+
+Result<void> ClusterBook::part(EpochState& state,
+                               const CorrectionRecord& merge) {
+  if (state.has_cluster(merge.other) || !state.has_cluster(merge.cluster)) {
+    return ok();
+  }
+  SHOAL_TRY(revive(state, merge));
+  const std::vector<ImageSeq> seqs = seqs_of(merge.changes);
+  SHOAL_TRY(labels, store_.labels(state.id(), seqs));
+  auto batch = store_.new_batch();
+  for (std::size_t i = 0; i < seqs.size(); ++i) {
+    if (!labels[i] || labels[i]->cluster != merge.cluster) continue;
+    Label moved = *labels[i];
+    moved.cluster = merge.other;
+    state.put_label(*batch, seqs[i], labels[i], moved);
+  }
+  state.write_clusters(*batch);
+  return commit(std::move(batch), Durability::kBuffered);
+}
+
+Result<void> ClusterBook::enforce(EpochState& state,
+                                  const std::vector<ImageSeq>& seqs) {
+  SHOAL_TRY(labels, store_.labels(state.id(), seqs));
+  SHOAL_TRY(fixed, store_.fixed(seqs));
+  SHOAL_TRY(must_not, store_.must_not(seqs));
+  SHOAL_TRY(embeddings, store_.embeddings(state.id(), seqs));
+  auto batch = store_.new_batch();
+  for (std::size_t i = 0; i < seqs.size(); ++i) {
+    if (!labels[i] || fixed[i]) continue;
+    const bool wrong = labels[i]->state == LabelState::kConfirmed ||
+                       contains(must_not[i], labels[i]->cluster);
+    if (!wrong) continue;
+    state.put_label(
+        *batch, seqs[i], labels[i],
+        nearest_label(state, embedding_row(embeddings, i), must_not[i]));
+  }
   state.write_clusters(*batch);
   return commit(std::move(batch), Durability::kBuffered);
 }
 
 Result<void> ClusterBook::replay_corrections(EpochState& state) {
   const CorrectionSeq seen = state.record().corrections_seen;
-  for (CorrectionSeq after = seen;;) {
-    SHOAL_TRY(page, store_.corrections(after, kPage));
+  for (CorrectionSeq after;;) {
+    SHOAL_TRY(page, store_.corrections(after, kCorrectionsAtOnce));
     for (const CorrectionRecord& record : page) {
       const bool in_force = !record.undone_by.valid();
       if (record.kind == CorrectionKind::kMerge && in_force) {
-        SHOAL_TRY(absorb(state, record.other, record.cluster));
-      } else if (record.kind == CorrectionKind::kReject && in_force) {
-        SHOAL_TRY(labels, store_.labels(state.id(), record.images));
-        SHOAL_TRY(must_not, store_.must_not(record.images));
-        SHOAL_TRY(embeddings, store_.embeddings(state.id(), record.images));
-        auto batch = store_.new_batch();
-        for (std::size_t i = 0; i < record.images.size(); ++i) {
-          if (!labels[i] || labels[i]->cluster != rejected_cluster(record, i)) {
-            continue;
-          }
-          const auto row = static_cast<Eigen::Index>(i);
-          const bool known =
-              embeddings.cols() > 0 && std::isfinite(embeddings(row, 0));
-          const Label label =
-              known ? state.assign(embeddings.row(row).transpose(), must_not[i])
-                    : Label{};
-          state.put_label(*batch, record.images[i], labels[i], label);
-        }
-        state.write_clusters(*batch);
-        SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
-      } else if (record.kind == CorrectionKind::kUndo &&
-                 !(seen < record.undoes)) {
-        // What the epoch knows as in force was undone later.
-        SHOAL_TRY(labels, store_.labels(state.id(), record.images));
-        SHOAL_TRY(ours, store_.labels(current_.id(), record.images));
-        SHOAL_TRY(fixed, store_.fixed(record.images));
-        auto batch = store_.new_batch();
-        for (std::size_t i = 0; i < record.images.size(); ++i) {
-          if (!labels[i] || !ours[i] || fixed[i]) continue;
-          if (labels[i]->state != LabelState::kConfirmed &&
-              labels[i]->cluster == ours[i]->cluster) {
-            continue;
-          }
-          if (ours[i]->cluster.valid() &&
-              !state.has_cluster(ours[i]->cluster)) {
-            state.set_prototypes(ours[i]->cluster, state.id(), {});
-          }
-          state.put_label(*batch, record.images[i], labels[i], *ours[i]);
-        }
-        state.write_clusters(*batch);
-        SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
+        SHOAL_TRY(absorb(state, record));
+      } else if (record.kind == CorrectionKind::kMerge &&
+                 !(seen < record.seq) && seen < record.undone_by) {
+        // The epoch knows the merge but not that it was undone.
+        SHOAL_TRY(part(state, record));
+      } else if (record.kind == CorrectionKind::kReject ||
+                 record.kind == CorrectionKind::kUndo) {
+        SHOAL_TRY(enforce(state, seqs_of(record.changes)));
       }
     }
-    if (page.size() < kPage) return ok();
+    if (page.size() < kCorrectionsAtOnce) return ok();
     after = page.back().seq;
   }
 }
@@ -794,6 +799,7 @@ Result<void> ClusterBook::apply_fixed_labels(EpochState& state) {
     std::vector<ImageSeq> seqs;
     for (const auto& [seq, fix] : page) seqs.push_back(seq);
     SHOAL_TRY(labels, store_.labels(state.id(), seqs));
+    SHOAL_TRY(embeddings, store_.embeddings(state.id(), seqs));
     auto batch = store_.new_batch();
     for (std::size_t i = 0; i < page.size(); ++i) {
       const ClusterId cluster = page[i].second.cluster;
@@ -802,11 +808,16 @@ Result<void> ClusterBook::apply_fixed_labels(EpochState& state) {
         continue;
       }
       if (!state.has_cluster(cluster)) {
-        state.set_prototypes(cluster, state.id(), {});
+        const auto known = current_.clusters().find(cluster);
+        state.set_prototypes(cluster,
+                             known == current_.clusters().end()
+                                 ? state.id()
+                                 : known->second.born_epoch,
+                             {});
       }
-      state.put_label(*batch, seqs[i], labels[i],
-                      state.confirmed_label(
-                          cluster, embedding_of(store_, state.id(), seqs[i])));
+      state.put_label(
+          *batch, seqs[i], labels[i],
+          state.confirmed_label(cluster, embedding_row(embeddings, i)));
     }
     state.write_clusters(*batch);
     SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
@@ -815,23 +826,45 @@ Result<void> ClusterBook::apply_fixed_labels(EpochState& state) {
   }
 }
 
-Result<void> ClusterBook::give_prototypes(EpochState& state) {
+Result<void> ClusterBook::tidy_clusters(EpochState& state) {
   std::vector<ClusterId> bare;
+  std::vector<ClusterId> empty;
   for (const auto& [id, cluster] : state.clusters()) {
-    if (cluster.prototypes.empty() && cluster.size > 0) bare.push_back(id);
+    if (cluster.size == 0 && !current_.has_cluster(id)) empty.push_back(id);
+    if (cluster.size > 0 && cluster.prototypes.empty()) bare.push_back(id);
   }
   const float threshold = usual_threshold(state);
   for (const ClusterId id : bare) {
     SHOAL_TRY(members, store_.members(state.id(), id, ImageSeq{}, kPage));
-    std::vector<ImageSeq> seqs;
-    for (const Member& member : members) seqs.push_back(member.seq);
-    SHOAL_TRY(mean, mean_embedding(store_, state.id(), seqs));
+    SHOAL_TRY(mean, mean_embedding(store_, state.id(), seqs_of(members)));
     if (mean) {
       state.set_prototypes(id, state.clusters().at(id).born_epoch,
                            {{*mean, threshold}});
     }
   }
-  return ok();
+  auto batch = store_.new_batch();
+  for (const ClusterId id : empty) state.erase_cluster(id, *batch);
+  state.write_clusters(*batch);
+  return commit(std::move(batch), Durability::kBuffered);
+}
+
+Result<std::vector<ClusterId>> ClusterBook::overlap(EpochId of,
+                                                    ClusterId cluster,
+                                                    EpochId with) const {
+  SHOAL_TRY(members, store_.members(of, cluster, ImageSeq{}, kOverlapSample));
+  SHOAL_TRY(labels, store_.labels(with, seqs_of(members)));
+  std::map<ClusterId, std::size_t> counts;
+  for (const auto& label : labels) {
+    if (label && label->cluster.valid()) ++counts[label->cluster];
+  }
+  std::vector<std::pair<std::size_t, ClusterId>> shares;
+  for (const auto& [id, count] : counts) {
+    if (count * 10 >= members.size()) shares.emplace_back(count, id);
+  }
+  std::sort(shares.rbegin(), shares.rend());
+  std::vector<ClusterId> found;
+  for (const auto& [count, id] : shares) found.push_back(id);
+  return found;
 }
 
 }  // namespace shoal

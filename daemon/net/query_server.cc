@@ -17,6 +17,8 @@ Result<std::unique_ptr<QueryServer>> QueryServer::start(
     Metrics& metrics) {
   SocketLimits limits;
   limits.max_message_bytes = options.max_message_bytes;
+  // A reply may hold a whole image: a peer that does not read is cut short.
+  limits.send_queue = 64;
   SHOAL_TRY(socket, bind_socket(context, zmq::socket_type::router,
                                 options.address, limits));
   return std::unique_ptr<QueryServer>(

@@ -14,7 +14,7 @@ namespace shoal {
 /// 1,000 queued messages a peer and silent loss: all are set on purpose.
 struct SocketLimits {
   std::int64_t max_message_bytes = -1;  ///< larger: the peer is disconnected
-  int receive_queue = 64;               ///< messages a peer
+  int receive_queue = 16;               ///< messages a peer
   int send_queue = 10'000;              ///< messages a peer
 };
 

@@ -144,9 +144,9 @@ std::optional<Intake::Checked> Intake::check(Item item) {
 void Intake::store_group(std::vector<Checked> group) {
   if (disk_is_full()) {
     for (const Checked& item : group) {
-      answer_busy(item, resource_exhausted("the disk of " + data_dir_.string() +
-                                           " has less than "
-                                           "ingest.min_free_disk_bytes left"));
+      answer_busy(item, storage_full("the disk of " + data_dir_.string() +
+                                     " has less than "
+                                     "ingest.min_free_disk_bytes left"));
     }
     return;
   }
@@ -206,10 +206,9 @@ void Intake::answer_busy(const Checked& item, const Error& error) {
   answer.status = IngestStatus::kBusy;
   answer.retry_after_ms =
       static_cast<std::uint32_t>(config_.retry_after.count() * 10);
-  answer.error =
-      WireError{error.code == ErrorCode::kResourceExhausted ? "disk_full"
-                                                            : "store_failed",
-                error.message};
+  answer.error = WireError{
+      error.code == ErrorCode::kStorageFull ? "disk_full" : "store_failed",
+      error.message};
   metrics_.rejected[answer.error->code].Increment();
   hooks_.reply(item.ticket, std::move(answer));
 }

@@ -44,10 +44,13 @@ void LabelStage::wait_for_label(const Ticket& ticket, const ImageId& id,
   Waiting waiting{ticket, id, duplicate};
   const auto labels = store_.labels(book_->current().id(), {seq});
   const auto records = store_.images({seq});
-  if (!labels || !records || !records.value().front()) {
-    // Deleted meanwhile, or the store fails: stored is what is certain.
-    answer(waiting, Label{}, "not_found",
-           "the image is no longer in the store");
+  if (!labels || !records) {
+    const Error& error = labels ? records.error() : labels.error();
+    answer_early(waiting, {"internal", error.message});
+    return;
+  }
+  if (!records.value().front()) {
+    answer_deleted(waiting);
     return;
   }
   if (labels.value().front()) {
@@ -75,19 +78,34 @@ void LabelStage::answer(const Waiting& waiting, const Label& label,
   hooks_.reply(waiting.ticket, std::move(reply));
 }
 
+void LabelStage::answer_early(const Waiting& waiting, WireError error) {
+  --intake_.waiting();
+  IngestReply reply;
+  reply.id = waiting.id.str();
+  // It is durable: that is what the client can rely on.
+  reply.status =
+      waiting.duplicate ? IngestStatus::kDuplicate : IngestStatus::kStored;
+  reply.error = std::move(error);
+  hooks_.reply(waiting.ticket, std::move(reply));
+}
+
+void LabelStage::answer_deleted(const Waiting& waiting) {
+  --intake_.waiting();
+  IngestReply reply;
+  reply.id = waiting.id.str();
+  reply.status = IngestStatus::kRejected;
+  reply.error =
+      WireError{"not_found", "the image was deleted before it was assigned"};
+  hooks_.reply(waiting.ticket, std::move(reply));
+}
+
 void LabelStage::answer_all_waiting() {
   for (const auto& [seq, all] : waiting_) {
     for (const Waiting& waiting : all) {
-      --intake_.waiting();
-      IngestReply reply;
-      reply.id = waiting.id.str();
-      // It is durable: that is what the client can rely on.
-      reply.status =
-          waiting.duplicate ? IngestStatus::kDuplicate : IngestStatus::kStored;
-      reply.error = WireError{"shutting_down",
-                              "the daemon shuts down; the image is stored and "
-                              "will be assigned after the next start"};
-      hooks_.reply(waiting.ticket, std::move(reply));
+      answer_early(waiting,
+                   {"shutting_down",
+                    "the daemon shuts down; the image is stored and will be "
+                    "assigned after the next start"});
     }
   }
   waiting_.clear();
@@ -107,7 +125,7 @@ Result<std::size_t> LabelStage::remove(const std::vector<ImageId>& ids) {
     const auto it = waiting_.find(seq);
     if (it == waiting_.end()) continue;
     for (const Waiting& waiting : it->second) {
-      answer(waiting, Label{}, "not_found", "the image has been deleted");
+      answer_deleted(waiting);
     }
     waiting_.erase(it);
   }

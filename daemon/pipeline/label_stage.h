@@ -50,6 +50,9 @@ class LabelStage {
   void answer(const Waiting& waiting, const Label& label,
               const std::string& failure_code,
               const std::string& failure_message);
+  /// Stored, but the label will come later or could not be read.
+  void answer_early(const Waiting& waiting, WireError error);
+  void answer_deleted(const Waiting& waiting);
 
   std::unique_ptr<ClusterBook> book_;
   const Store& store_;

@@ -173,6 +173,9 @@ bool Processing::send(ImageSeq seq, Kind kind) {
   item.seq = seq;
   if (bytes) {
     item.bytes = std::move(bytes).value();
+  } else if (bytes.error().code == ErrorCode::kCorruption) {
+    // Will not get better: it must not hold up those behind it.
+    item.failure = {"internal", bytes.error().message};
   } else {
     spdlog::error("event=read_image_failed seq={} error={}", seq.value(),
                   log_value(bytes.error().message));
@@ -197,8 +200,12 @@ void Processing::decode() {
     decoded.kind = item->kind;
     decoded.seq = item->seq;
     decoded.answer = item->answer;
+    decoded.failure = item->failure;
     const auto image = decode_image(item->bytes, limits_);
-    if (image) {
+    if (!decoded.failure.code.empty()) {
+      spdlog::error("event=image_unreadable seq={} error={}", item->seq.value(),
+                    log_value(decoded.failure.message));
+    } else if (image) {
       for (const auto& [width, height] : extractor_->input_sizes()) {
         decoded.sizes.push_back(std::make_shared<const Image>(
             resize_image(image.value(), width, height)));

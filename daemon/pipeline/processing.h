@@ -76,6 +76,7 @@ class Processing {
     Kind kind = Kind::kArrival;
     ImageSeq seq;
     std::string bytes;
+    WireError failure;  ///< code "" unless the bytes could not be read
     std::shared_ptr<std::promise<ProbeResult>> answer;  ///< kProbe
   };
   struct Decoded {

@@ -486,7 +486,7 @@ QueryOps::Reply QueryOps::status(const Json&) {
       {"uptime_seconds", std::chrono::duration_cast<std::chrono::seconds>(
                              std::chrono::steady_clock::now() - started_)
                              .count()},
-      {"views", parts_.views},
+      {"views", parts_.views()},
       {"last_run",
        epochs.empty() ? Json(nullptr) : epoch_json(epochs.back(), epoch)}};
 }
@@ -531,6 +531,11 @@ QueryOps::Reply QueryOps::refine(const Json& request) {
   if (minutes && (*minutes <= 0 || *minutes > 7 * 24 * 60)) {
     return WireError{"bad_field",
                      "'max_minutes' is above 0 and at most a week"};
+  }
+  if (parts_.filling_views()) {
+    return WireError{"conflict",
+                     "older images are still being extracted for new views; a "
+                     "run starts by itself when all are there"};
   }
   RunRequest run;
   run.reason = "asked";

@@ -37,7 +37,9 @@ class QueryOps {
     Intake& intake;
     Prober probe;
     /// Names of the views that are extracted now.
-    std::vector<std::string> views;
+    std::function<std::vector<std::string>()> views;
+    /// True while older images lack the features of new views.
+    std::function<bool()> filling_views;
   };
 
   QueryOps(Parts parts, const QueryConfig& config);

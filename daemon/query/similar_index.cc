@@ -53,14 +53,15 @@ void SimilarIndex::on_epoch(EpochId epoch, int dim) {
   state_ = std::move(fresh);
 }
 
-void SimilarIndex::on_embedding(ImageSeq seq,
+void SimilarIndex::on_embedding(EpochId epoch, ImageSeq seq,
                                 const Eigen::Ref<const Vector>& embedding) {
   const float norm = embedding.norm();
   if (!(norm > 0)) return;  // the zero vector is similar to nothing
   const Vector unit = embedding / norm;
   const std::unique_lock lock(mutex_);
   State& state = *state_;
-  if (!state.index || state.index->d != unit.size()) return;
+  // The loader may come with the epoch before.
+  if (!state.index || state.epoch != epoch) return;
   if (state.row_of.count(seq) != 0) return;  // loaded twice, same values
   if (state.row_of.size() >= max_images_) {
     ++state.left_out;

@@ -27,11 +27,11 @@ struct Neighbour {
 /// Thread-safe.
 class SimilarIndex : public EmbeddingListener {
  public:
-  /// @param max_images  beyond it, further images are not found (and counted)
+  /// @param max_images  beyond it, the images stored later are not found
   explicit SimilarIndex(std::size_t max_images);
   ~SimilarIndex() override;
 
-  void on_embedding(ImageSeq seq,
+  void on_embedding(EpochId epoch, ImageSeq seq,
                     const Eigen::Ref<const Vector>& embedding) override;
   void on_removed(ImageSeq seq) override;
   void on_epoch(EpochId epoch, int dim) override;

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -50,7 +51,11 @@ Result<ChildProcess> ChildProcess::start(
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::signal(SIGPIPE, SIG_DFL);
     ::dup2(pipe_fds[1], STDOUT_FILENO);
+    // Whatever library opened a descriptor without this: sockets and locks
+    // are not for the child.
+    ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     ::execv(path.c_str(), argv.data());
     ::_exit(127);
   }

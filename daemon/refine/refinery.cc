@@ -66,7 +66,11 @@ Result<void> Refinery::start() {
 }
 
 void Refinery::stop() {
-  stopping_ = true;
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
   jobs_.close();
   if (thread_.joinable()) thread_.join();
 }
@@ -135,14 +139,14 @@ Result<EpochId> Refinery::cancel() {
 Result<void> Refinery::activate(EpochId epoch) {
   SHOAL_TRY(claim());
   auto done = labels_.call(
-      [&](LabelStage& stage) { return stage.book().activate(epoch); });
+      [&](LabelStage& stage) { return stage.book().begin_activation(epoch); });
+  if (done) done = catch_up_and_flip(true, "");
   if (done) {
-    // The flip stands; what is left are the news of who moved.
-    const auto settled = settle_after_flip();
-    if (!settled) {
-      spdlog::error("event=moves_not_told error={}",
-                    log_value(settled.error().message));
-    }
+    settle_after_flip();
+  } else {
+    const bool posted =
+        labels_.post([](LabelStage& stage) { stage.book().abandon_staging(); });
+    if (!posted) spdlog::warn("event=shutting_down what=rollback");
   }
   release();
   return done;
@@ -297,16 +301,18 @@ Refinery::Outcome Refinery::watch(
       child.signal(SIGKILL);
     }
     if (!line) continue;
-    const auto said = nlohmann::json::parse(*line, nullptr, false);
-    if (!said.is_object()) {
+    try {
+      const auto said = nlohmann::json::parse(*line);
+      if (said.contains("fraction")) {
+        tell_progress(job.run, said.at("stage").get<std::string>(),
+                      said.at("fraction").get<double>());
+      } else if (said.contains("error")) {
+        error = said.at("error").at("message").get<std::string>();
+      } else if (said.contains("skipped")) {
+        skipped = said.at("skipped").get<std::string>();
+      }
+    } catch (const nlohmann::json::exception&) {
       spdlog::warn("event=worker_said line={}", log_value(*line));
-    } else if (said.contains("fraction")) {
-      tell_progress(job.run, said.value("stage", ""),
-                    said.value("fraction", 0.0));
-    } else if (said.contains("error")) {
-      error = said["error"].value("message", "");
-    } else if (said.contains("skipped")) {
-      skipped = said.value("skipped", "");
     }
   }
   const ChildExit exit = child.wait();
@@ -360,40 +366,47 @@ Result<void> Refinery::publish(const Job& job, const LoadedCandidate& loaded) {
         job.run, "staging",
         0.9 + 0.09 * static_cast<double>(end) / static_cast<double>(n));
   }
-  for (bool done = false; !done;) {
-    SHOAL_TRY(end, labels_.call([&](LabelStage& stage) {
-      return stage.book().catch_up_staging(kImagesPerTask);
-    }));
-    done = end;
-  }
-  SHOAL_TRY(labels_.call([&](LabelStage& stage) {
-    return stage.book().finish_staging(!job.request.dry_run,
-                                       job.request.dry_run ? "dry run" : "");
-  }));
-  if (job.request.dry_run) return ok();
-  // The epoch is published: from here on an error is not the run's.
-  const auto settled = settle_after_flip();
-  if (!settled) {
-    spdlog::error("event=moves_not_told error={}",
-                  log_value(settled.error().message));
-  }
+  SHOAL_TRY(catch_up_and_flip(!job.request.dry_run,
+                              job.request.dry_run ? "dry run" : ""));
+  if (!job.request.dry_run) settle_after_flip();
   return ok();
 }
 
-Result<void> Refinery::settle_after_flip() {
-  for (bool done = false; !done && !stopping_;) {
+Result<void> Refinery::catch_up_and_flip(bool publish,
+                                         const std::string& reason) {
+  for (bool done = false; !done;) {
     SHOAL_TRY(end, labels_.call([&](LabelStage& stage) {
-      return stage.book().note_moves(kImagesPerTask);
+      return stage.book().catch_up(kImagesPerTask);
     }));
     done = end;
   }
-  for (bool done = false; !done && !stopping_;) {
-    SHOAL_TRY(end, labels_.call([&](LabelStage& stage) {
-      return stage.book().drop_an_old_epoch();
-    }));
-    done = end;
-  }
-  return ok();
+  return labels_.call([&](LabelStage& stage) {
+    return stage.book().finish_staging(publish, reason);
+  });
+}
+
+void Refinery::settle_after_flip() {
+  // The flip stands whatever happens here; a full disk is waited out.
+  const auto until_done = [&](const auto& step) {
+    while (!stopping_) {
+      const auto done = labels_.call(step);
+      if (done && done.value()) return;
+      if (done) continue;
+      spdlog::warn("event=settle_after_flip error={}",
+                   log_value(done.error().message));
+      MutexLock lock(mutex_);
+      const auto deadline =
+          std::chrono::steady_clock::now() + std::chrono::seconds(1);
+      while (!stopping_) {
+        if (lock.wait_until(wake_, deadline) == std::cv_status::timeout) break;
+      }
+    }
+  };
+  until_done([](LabelStage& stage) {
+    return stage.book().note_moves(kImagesPerTask);
+  });
+  until_done(
+      [](LabelStage& stage) { return stage.book().drop_an_old_epoch(); });
 }
 
 void Refinery::tell_progress(EpochId run, const std::string& stage,

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -60,7 +61,7 @@ class Refinery {
   Result<EpochId> cancel();
   /// Makes an older or a held epoch current, and waits for it.
   /// Errors: kResourceExhausted while a run is in progress; those of
-  /// ClusterBook::activate.
+  /// ClusterBook::begin_activation.
   Result<void> activate(EpochId epoch);
 
   /// Settings for the runs that begin from now on.
@@ -91,7 +92,10 @@ class Refinery {
   Result<void> publish(const Job& job, const LoadedCandidate& loaded);
   /// Why there is too little to learn from, or "".
   Result<std::string> reason_to_skip(const Job& job) const;
-  Result<void> settle_after_flip();
+  /// Labels what is missing in the staged epoch, then flips to it or holds it.
+  Result<void> catch_up_and_flip(bool publish, const std::string& reason);
+  /// Tells who moved and drops old epochs.
+  void settle_after_flip();
   void tell_progress(EpochId run, const std::string& stage, double fraction);
 
   Store& store_;
@@ -113,6 +117,7 @@ class Refinery {
   /// threads and the main thread.
   mutable Mutex mutex_;
   RefineConfig config_ SHOAL_GUARDED_BY(mutex_);
+  std::condition_variable wake_;
   bool claimed_ SHOAL_GUARDED_BY(mutex_) = false;
   EpochId run_ SHOAL_GUARDED_BY(mutex_);
 

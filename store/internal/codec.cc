@@ -77,11 +77,6 @@ class RecordReader {
     }
     return static_cast<Enum>(value);
   }
-  bool get_bool() {
-    const auto value = in_.number<std::uint8_t>();
-    if (value > 1) refuse("a truth value of " + std::to_string(value));
-    return value == 1;
-  }
   Label get_label() {
     Label label;
     label.cluster = get_id<ClusterId>(in_);
@@ -333,7 +328,6 @@ std::string encode(const CorrectionRecord& record) {
   ByteWriter out;
   put_enum(out, record.kind);
   put(out, record.at);
-  put(out, record.images);
   put(out, record.cluster);
   put(out, record.other);
   put(out, record.undoes);
@@ -343,8 +337,6 @@ std::string encode(const CorrectionRecord& record) {
   out.number(static_cast<std::uint32_t>(record.changes.size()));
   for (const CorrectionChange& change : record.changes) {
     put(out, change.seq);
-    out.number(static_cast<std::uint8_t>(change.was_fixed ? 1 : 0));
-    put(out, change.fixed_before);
     put(out, change.label_before);
   }
   return out.take();
@@ -358,7 +350,6 @@ Result<CorrectionRecord> decode_correction(CorrectionSeq seq,
   correction.seq = seq;
   correction.kind = record.get_enum(CorrectionKind::kUndo);
   correction.at = get_time(in);
-  correction.images = get_ids<ImageSeq>(in);
   correction.cluster = get_id<ClusterId>(in);
   correction.other = get_id<ClusterId>(in);
   correction.undoes = get_id<CorrectionSeq>(in);
@@ -368,8 +359,6 @@ Result<CorrectionRecord> decode_correction(CorrectionSeq seq,
   get_list(in, [&] {
     CorrectionChange change;
     change.seq = get_id<ImageSeq>(in);
-    change.was_fixed = record.get_bool();
-    change.fixed_before = get_id<ClusterId>(in);
     change.label_before = record.get_label();
     correction.changes.push_back(change);
   });

@@ -211,7 +211,7 @@ Result<void> check_view(const ViewKey& key) {
 Error to_error(const rocksdb::Status& status, std::string_view doing) {
   const std::string text = std::string(doing) + ": ";
   if (status.IsNoSpace()) {
-    return resource_exhausted(text + "the disk is full; free some space (" +
+    return storage_full(text + "the disk is full; free some space (" +
                               status.ToString() + ")");
   }
   if (status.IsCorruption()) return corruption(text + status.ToString());

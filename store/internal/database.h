@@ -115,7 +115,7 @@ class Database {
       const std::function<Result<bool>(std::string_view, std::string_view)>&
           visit) const;
 
-  /// Applies the batch. After kResourceExhausted (full disk) all writes fail
+  /// Applies the batch. After kStorageFull all writes fail
   /// with it until a few seconds after space has been freed.
   Result<void> write(rocksdb::WriteBatch& batch, Durability durability);
 

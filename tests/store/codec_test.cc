@@ -237,32 +237,32 @@ TEST(Codec, KeepsACorrection) {
   correction.seq = CorrectionSeq(5);
   correction.kind = CorrectionKind::kMerge;
   correction.at = at(6);
-  correction.images = {ImageSeq(1), ImageSeq(2)};
   correction.cluster = ClusterId(3);
   correction.other = ClusterId(4);
   correction.undoes = CorrectionSeq(1);
   correction.undone_by = CorrectionSeq(9);
-  correction.changes = {{ImageSeq(1),
-                         true,
-                         ClusterId(8),
-                         {ClusterId(8), LabelState::kConfirmed, 0.5F, 0.25F}},
-                        {ImageSeq(2), false, ClusterId(), {}}};
+  correction.epoch = EpochId(7);
+  correction.prototypes = {{Vector::LinSpaced(3, 0, 1), 0.5F}};
+  correction.changes = {
+      {ImageSeq(1), {ClusterId(8), LabelState::kConfirmed, 0.5F, 0.25F}},
+      {ImageSeq(2), {}}};
   const auto copy = round_trip(correction, [](std::string_view bytes) {
     return decode_correction(CorrectionSeq(5), bytes);
   });
   EXPECT_EQ(copy.seq, correction.seq);
   EXPECT_EQ(copy.kind, correction.kind);
   EXPECT_EQ(copy.at, correction.at);
-  EXPECT_EQ(copy.images, correction.images);
   EXPECT_EQ(copy.cluster, correction.cluster);
   EXPECT_EQ(copy.other, correction.other);
   EXPECT_EQ(copy.undoes, correction.undoes);
   EXPECT_EQ(copy.undone_by, correction.undone_by);
+  EXPECT_EQ(copy.epoch, correction.epoch);
+  ASSERT_EQ(copy.prototypes.size(), 1U);
+  EXPECT_EQ(copy.prototypes[0].centroid, correction.prototypes[0].centroid);
+  EXPECT_EQ(copy.prototypes[0].novelty_threshold, 0.5F);
   ASSERT_EQ(copy.changes.size(), 2U);
   for (std::size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(copy.changes[i].seq, correction.changes[i].seq);
-    EXPECT_EQ(copy.changes[i].was_fixed, correction.changes[i].was_fixed);
-    EXPECT_EQ(copy.changes[i].fixed_before, correction.changes[i].fixed_before);
     EXPECT_EQ(copy.changes[i].label_before, correction.changes[i].label_before);
   }
 }

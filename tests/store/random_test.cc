@@ -215,7 +215,7 @@ class RandomOperations : public StoreFixture,
       CorrectionRecord correction;
       correction.seq = CorrectionSeq(totals_.last_correction.value() + 1);
       totals_.last_correction = correction.seq;
-      correction.images = {*seq};
+      correction.changes = {{*seq, {}}};
       correction.cluster = cluster;
       batch->put_correction(correction);
       image.fixed = FixedLabel{cluster, FixedBy::kPerson, correction.seq, {}};

@@ -94,7 +94,7 @@ TEST(ClusterBook, ImagesThatArriveDuringARunAreInTheNewEpoch) {
   ASSERT_TRUE(
       world.book().stage(ToyWorld::rows_of(candidate, seqs, ids)).has_value());
   world.add("2-later", 2);
-  while (!world.book().catch_up_staging(1).value()) {
+  while (!world.book().catch_up(1).value()) {
   }
   const ImageSeq still_pending = world.put("0-pending", 0);
   ASSERT_TRUE(world.book().finish_staging(true, "").has_value());
@@ -156,9 +156,9 @@ TEST(ClusterBook, RollingBackAndForwardRestoresEveryLabel) {
   const EpochId second = world.refine(2);
   const auto labels_second = world.labels();
   ASSERT_NE(labels_first, labels_second);
-  ASSERT_TRUE(world.book().activate(first).has_value());
+  ASSERT_TRUE(world.activate(first).has_value());
   EXPECT_EQ(world.labels(), labels_first);
-  ASSERT_TRUE(world.book().activate(second).has_value());
+  ASSERT_TRUE(world.activate(second).has_value());
   EXPECT_EQ(world.labels(), labels_second);
   EXPECT_THAT(world.violations(), IsEmpty());
 }
@@ -169,7 +169,7 @@ TEST(ClusterBook, ARollbackLabelsWhatArrivedSince) {
   const EpochId first = world.refine(3);
   world.refine(2);
   world.add("1-since", 1);
-  ASSERT_TRUE(world.book().activate(first).has_value());
+  ASSERT_TRUE(world.activate(first).has_value());
   EXPECT_EQ(world.label("1-since").cluster, world.label("1-0").cluster);
   EXPECT_THAT(world.violations(), IsEmpty());
 }
@@ -192,7 +192,7 @@ TEST(ClusterBook, CorrectionsSurviveRunsRollbacksAndRestarts) {
   check("at once");
   world.refine(3);
   check("after a run");
-  ASSERT_TRUE(world.book().activate(first).has_value());
+  ASSERT_TRUE(world.activate(first).has_value());
   check("after a rollback");
   world.open();
   check("after a restart");
@@ -207,7 +207,7 @@ TEST(ClusterBook, ACorrectionMadeLaterIsCarriedIntoAnOlderEpoch) {
   world.refine(3);
   const ClusterId of_one = world.label("1-0").cluster;
   world.correct(CorrectionKind::kConfirm, {"0-3"}, of_one);
-  ASSERT_TRUE(world.book().activate(first).has_value());
+  ASSERT_TRUE(world.activate(first).has_value());
   EXPECT_EQ(world.label("0-3").cluster, of_one);
   EXPECT_EQ(world.label("0-3").state, LabelState::kConfirmed);
   EXPECT_THAT(world.violations(), IsEmpty());
@@ -245,7 +245,7 @@ TEST(ClusterBook, AMergeSurvivesARollbackToBeforeIt) {
   const ClusterId of_zero = world.label("0-0").cluster;
   const ClusterId of_one = world.label("1-0").cluster;
   world.correct(CorrectionKind::kMerge, {}, of_zero, of_one);
-  ASSERT_TRUE(world.book().activate(first).has_value());
+  ASSERT_TRUE(world.activate(first).has_value());
   EXPECT_EQ(world.label("1-0").cluster, of_zero);
   EXPECT_FALSE(world.book().current().has_cluster(of_one));
   EXPECT_THAT(world.violations(), IsEmpty());
@@ -349,7 +349,7 @@ TEST(ClusterBook, DeletedImagesAreGoneFromEveryEpoch) {
                 .value(),
             2U);
   EXPECT_THAT(world.violations(), IsEmpty());
-  ASSERT_TRUE(world.book().activate(first).has_value());
+  ASSERT_TRUE(world.activate(first).has_value());
   EXPECT_FALSE(
       world.store().find(ImageId::parse("0-0").value()).value().has_value());
   EXPECT_THAT(world.violations(), IsEmpty());
@@ -369,7 +369,7 @@ TEST(ClusterBook, AHeldEpochIsNotCurrentUntilItIsPublished) {
   EXPECT_EQ(world.store().current_epoch().value(), first);
   EXPECT_EQ(world.store().epoch(run).value().status, EpochStatus::kHeld);
   world.add("1-late", 1);
-  ASSERT_TRUE(world.book().activate(run).has_value());
+  ASSERT_TRUE(world.activate(run).has_value());
   EXPECT_EQ(world.store().current_epoch().value(), run);
   EXPECT_TRUE(world.label("1-late").cluster.valid());
   EXPECT_THAT(world.violations(), IsEmpty());
@@ -381,10 +381,190 @@ TEST(ClusterBook, OldEpochsAreDroppedAndCannotComeBack) {
   const EpochId first = world.refine(2);
   for (int i = 0; i < 4; ++i) world.refine(2);
   EXPECT_EQ(world.store().epoch(first).value().status, EpochStatus::kDropped);
-  const auto back = world.book().activate(first);
+  const auto back = world.activate(first);
   ASSERT_FALSE(back.has_value());
   EXPECT_EQ(back.error().code, ErrorCode::kFailedPrecondition);
   EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, ImagesWithoutFeaturesStayInThePoolOfEveryEpoch) {
+  ToyWorld world;
+  const ImageSeq seq = world.put("broken", 0);
+  Arrival arrival;
+  arrival.seq = seq;
+  arrival.failure_code = "broken_image";
+  ASSERT_TRUE(world.book().arrive({arrival}).has_value());
+  world.add_kinds(3, 10);
+  // As CheckpointSource does: the run learns without it.
+  const EpochId run = world.book().begin_run("km", "test").value();
+  std::vector<ImageSeq> seqs;
+  world.hide("broken");
+  const Candidate candidate = world.learn(3, &seqs);
+  const auto ids = world.book().begin_staging(run, candidate).value();
+  ASSERT_TRUE(
+      world.book().stage(ToyWorld::rows_of(candidate, seqs, ids)).has_value());
+  ASSERT_TRUE(world.book().finish_staging(true, "").has_value());
+  EXPECT_EQ(world.label("broken").state, LabelState::kUnassigned);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, StackedCorrectionsAreUndoneOneByOne) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.refine(3);
+  const Label before = world.label("0-0");
+  const ClusterId of_one = world.label("1-0").cluster;
+  const ClusterId of_two = world.label("2-0").cluster;
+  world.correct(CorrectionKind::kConfirm, {"0-0"}, of_one);
+  world.correct(CorrectionKind::kMove, {"0-0"}, of_two);
+  world.correct(CorrectionKind::kUndo, {});
+  EXPECT_EQ(world.label("0-0").cluster, of_one);
+  EXPECT_EQ(world.label("0-0").state, LabelState::kConfirmed);
+  world.correct(CorrectionKind::kUndo, {});
+  EXPECT_EQ(world.label("0-0"), before);
+  EXPECT_THAT(world.store().fixed({world.seq("0-0")}).value()[0],
+              ::testing::Eq(std::nullopt));
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, UndoingAnEarlierCorrectionLeavesTheLaterOne) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.refine(3);
+  const ClusterId of_one = world.label("1-0").cluster;
+  const ClusterId of_two = world.label("2-0").cluster;
+  const auto first = world.correct(CorrectionKind::kConfirm, {"0-0"}, of_one);
+  world.correct(CorrectionKind::kMove, {"0-0"}, of_two);
+  auto request = ToyWorld::request(CorrectionKind::kUndo, {});
+  request.correction = first.correction;
+  ASSERT_TRUE(world.book().correct(request).has_value());
+  EXPECT_EQ(world.label("0-0").cluster, of_two);
+  EXPECT_EQ(world.label("0-0").state, LabelState::kConfirmed);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, AConfirmationAfterAMergeOutlivesTheMergesUndo) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.refine(3);
+  const ClusterId of_zero = world.label("0-0").cluster;
+  const ClusterId of_one = world.label("1-0").cluster;
+  const auto merge = world.correct(CorrectionKind::kMerge, {}, of_zero, of_one);
+  world.correct(CorrectionKind::kConfirm, {"1-0"});
+  auto request = ToyWorld::request(CorrectionKind::kUndo, {});
+  request.correction = merge.correction;
+  ASSERT_TRUE(world.book().correct(request).has_value());
+  EXPECT_EQ(world.label("1-0").cluster, of_zero);
+  EXPECT_EQ(world.label("1-1").cluster, of_one);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, ARejectionIsNeverOverruledByAnUndo) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.refine(3);
+  const ClusterId of_zero = world.label("0-0").cluster;
+  const ClusterId of_one = world.label("1-0").cluster;
+  const auto move = world.correct(CorrectionKind::kMove, {"0-0"}, of_one);
+  world.correct(CorrectionKind::kReject, {"0-0"}, of_zero);
+  auto request = ToyWorld::request(CorrectionKind::kUndo, {});
+  request.correction = move.correction;
+  ASSERT_TRUE(world.book().correct(request).has_value());
+  EXPECT_NE(world.label("0-0").cluster, of_zero);
+  EXPECT_NE(world.label("0-0").state, LabelState::kConfirmed);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, AMergeThatContradictsARejectionIsRefused) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.refine(3);
+  const ClusterId of_zero = world.label("0-0").cluster;
+  const ClusterId of_one = world.label("1-0").cluster;
+  world.correct(CorrectionKind::kMove, {"0-0"}, of_one);
+  world.correct(CorrectionKind::kReject, {"0-0"}, of_zero);
+  const auto before = world.labels();
+  const auto refused = world.book().correct(
+      ToyWorld::request(CorrectionKind::kMerge, {}, of_zero, of_one));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kFailedPrecondition);
+  EXPECT_EQ(world.labels(), before);
+  EXPECT_THAT(world.violations(), IsEmpty());
+  // The next run is none the worse for it.
+  world.refine(3);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, AnUndoIsNotForgottenByARollback) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  const EpochId first = world.refine(3);
+  const ClusterId of_zero = world.label("0-0").cluster;
+  const ClusterId of_one = world.label("1-0").cluster;
+  world.correct(CorrectionKind::kMerge, {}, of_zero, of_one);
+  world.refine(2);
+  world.correct(CorrectionKind::kUndo, {});
+  EXPECT_TRUE(world.book().current().has_cluster(of_one));
+  ASSERT_TRUE(world.activate(first).has_value());
+  EXPECT_TRUE(world.book().current().has_cluster(of_one));
+  EXPECT_EQ(world.label("1-0").cluster, of_one);
+  EXPECT_EQ(world.label("0-0").cluster, of_zero);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, ARejectionMadeDuringARunIsKeptByItsEpoch) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.refine(3);
+  const ClusterId of_zero = world.label("0-0").cluster;
+  const EpochId run = world.book().begin_run("km", "test").value();
+  std::vector<ImageSeq> seqs;
+  const Candidate candidate = world.learn(3, &seqs);
+  world.correct(CorrectionKind::kReject, {"0-0"});
+  const auto ids = world.book().begin_staging(run, candidate).value();
+  const auto rows = ToyWorld::rows_of(candidate, seqs, ids);
+  ASSERT_TRUE(world.book().stage(rows).has_value());
+  world.correct(CorrectionKind::kReject, {"0-1"});
+  ASSERT_TRUE(world.book().finish_staging(true, "").has_value());
+  EXPECT_NE(world.label("0-0").cluster, of_zero);
+  EXPECT_NE(world.label("0-1").cluster, of_zero);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, TheEpochBeforeTheCurrentOneCanAlwaysBeRolledBackTo) {
+  ToyWorld world;
+  world.add_kinds(2, 8);
+  const EpochId first = world.refine(2);
+  world.refine(2);
+  world.refine(2);
+  ASSERT_TRUE(world.activate(first).has_value());
+  world.refine(2);  // a bad one, say
+  EXPECT_EQ(world.store().epoch(first).value().status, EpochStatus::kPublished);
+  EXPECT_TRUE(world.activate(first).has_value());
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, ARetiredClusterResolvesToWhereItsImagesWent) {
+  ToyWorld world;
+  world.add_kinds(4, 10);
+  const EpochId first = world.refine(4);
+  std::map<int, ClusterId> fine;
+  for (int kind = 0; kind < 4; ++kind) {
+    fine[kind] = world.label(std::to_string(kind) + "-0").cluster;
+  }
+  world.refine(2);
+  for (int kind = 0; kind < 4; ++kind) {
+    EXPECT_EQ(world.book().resolve(fine[kind]).value(),
+              world.label(std::to_string(kind) + "-0").cluster);
+  }
+  std::vector<ClusterId> coarse;
+  for (const auto& [id, c] : world.book().current().clusters()) {
+    coarse.push_back(id);
+  }
+  ASSERT_TRUE(world.activate(first).has_value());
+  for (const ClusterId id : coarse) {
+    EXPECT_TRUE(world.book().resolve(id).has_value());
+  }
 }
 
 // Random sequences of everything the book can do. After each step the store
@@ -447,8 +627,7 @@ TEST(ClusterBook, RandomOperationsKeepEveryInvariant) {
           break;
         case 7:
           if (!epochs.empty()) {
-            static_cast<void>(
-                world.book().activate(epochs[random() % epochs.size()]));
+            static_cast<void>(world.activate(epochs[random() % epochs.size()]));
           }
           break;
         case 8:
@@ -464,6 +643,20 @@ TEST(ClusterBook, RandomOperationsKeepEveryInvariant) {
       const int kind = pick(6);
       world.add(std::to_string(kind) + "-" + std::to_string(next++), kind);
       ASSERT_THAT(world.violations(), IsEmpty());
+      for (const auto& [name, label] : world.labels()) {
+        const ImageSeq seq = world.seq(name);
+        const auto ruled_out = world.store().must_not({seq}).value();
+        ASSERT_EQ(
+            std::count(ruled_out[0].begin(), ruled_out[0].end(), label.cluster),
+            0)
+            << name;
+        const auto fixed = world.store().fixed({seq}).value();
+        ASSERT_EQ(fixed[0].has_value(), label.state == LabelState::kConfirmed)
+            << name;
+        if (fixed[0]) {
+          ASSERT_EQ(fixed[0]->cluster, label.cluster) << name;
+        }
+      }
     }
   }
 }

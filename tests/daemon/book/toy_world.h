@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -139,12 +140,16 @@ class ToyWorld {
     return all;
   }
 
+  /// Leaves an image out of what learn() sees.
+  void hide(const std::string& name) { hidden_.insert(seq(name)); }
+
   /// Learns as shoal-refine does, from what the store holds now.
   Candidate learn(int clusters, std::vector<ImageSeq>* seqs) {
     const EpochId epoch = store_->current_epoch().value();
     seqs->clear();
     const auto there = store_->arrivals(ImageSeq{}, 10'000).value();
     for (const ImageSeq s : there) {
+      if (hidden_.count(s) != 0) continue;
       if (store_->labels(epoch, {s}).value().front()) seqs->push_back(s);
     }
     const auto view = book_->views().front();
@@ -212,6 +217,21 @@ class ToyWorld {
     return run;
   }
 
+  /// A rollback, or the publishing of a held epoch.
+  Result<void> activate(EpochId epoch) {
+    SHOAL_TRY(book_->begin_activation(epoch));
+    for (bool done = false; !done;) {
+      SHOAL_TRY(end, book_->catch_up(3));
+      done = end;
+    }
+    SHOAL_TRY(book_->finish_staging(true, ""));
+    for (bool done = false; !done;) {
+      SHOAL_TRY(end, book_->note_moves(16));
+      done = end;
+    }
+    return ok();
+  }
+
   CorrectionOutcome correct(CorrectionKind kind,
                             const std::vector<std::string>& names,
                             ClusterId cluster = {}, ClusterId other = {}) {
@@ -254,6 +274,7 @@ class ToyWorld {
   std::unique_ptr<Store> store_;
   std::unique_ptr<ClusterBook> book_;
   std::map<ImageSeq, Vector> features_;
+  std::set<ImageSeq> hidden_;
   int checks_ = 0;
 };
 

@@ -24,7 +24,7 @@ class SimilarIndexTest : public ::testing::Test {
     index_.on_epoch(EpochId(1), kDim);
     for (std::uint64_t i = 1; i <= n; ++i) {
       vectors_.push_back(random_vector());
-      index_.on_embedding(ImageSeq(i), vectors_.back());
+      index_.on_embedding(EpochId(1), ImageSeq(i), vectors_.back());
     }
   }
   /// The same by looking at every vector, without those in `gone`.
@@ -87,13 +87,13 @@ TEST_F(SimilarIndexTest, RemovedImagesAreNotFoundAlsoAfterCompaction) {
     const Vector query = random_vector();
     EXPECT_EQ(search(query, 7), brute_force(query, 7, gone));
   }
-  index_.on_embedding(ImageSeq(1), vectors_[0]);
+  index_.on_embedding(EpochId(1), ImageSeq(1), vectors_[0]);
   EXPECT_EQ(search(vectors_[0], 1), std::vector<std::uint64_t>{1});
 }
 
 TEST_F(SimilarIndexTest, AnImageIsHeldOnceHoweverOftenItIsTold) {
   fill(10);
-  index_.on_embedding(ImageSeq(3), vectors_[2]);
+  index_.on_embedding(EpochId(1), ImageSeq(3), vectors_[2]);
   EXPECT_EQ(index_.size(), 10U);
   EXPECT_EQ(search(vectors_[2], 100).size(), 10U);
 }
@@ -103,7 +103,8 @@ TEST_F(SimilarIndexTest, ANewEpochStartsEmptyAndOtherDimensionsAreRefused) {
   index_.on_epoch(EpochId(2), kDim / 2);
   EXPECT_EQ(index_.size(), 0U);
   EXPECT_FALSE(index_.search(vectors_[0], 1, ImageSeq{}).has_value());
-  index_.on_embedding(ImageSeq(1), vectors_[0]);  // of the old epoch
+  index_.on_embedding(EpochId(1), ImageSeq(1),
+                      vectors_[0]);  // of the old epoch
   EXPECT_EQ(index_.size(), 0U);
 }
 
@@ -111,7 +112,7 @@ TEST(SimilarIndex, BeyondItsLimitImagesAreLeftOutAndCounted) {
   SimilarIndex index(2);
   index.on_epoch(EpochId(1), 2);
   for (std::uint64_t i = 1; i <= 5; ++i) {
-    index.on_embedding(ImageSeq(i), Vector::Ones(2));
+    index.on_embedding(EpochId(1), ImageSeq(i), Vector::Ones(2));
   }
   EXPECT_EQ(index.size(), 2U);
   EXPECT_EQ(index.left_out(), 3U);
@@ -122,7 +123,8 @@ TEST_F(SimilarIndexTest, SearchesRunBesideAdditions) {
   const Vector query = vectors_[0];
   std::thread adding([&] {
     for (std::uint64_t i = 100; i < 1100; ++i) {
-      index_.on_embedding(ImageSeq(i), Vector::Unit(kDim, 0) * 1e-3F);
+      index_.on_embedding(EpochId(1), ImageSeq(i),
+                          Vector::Unit(kDim, 0) * 1e-3F);
       if (i % 3 == 0) index_.on_removed(ImageSeq(i));
     }
   });
