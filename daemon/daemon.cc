@@ -82,7 +82,10 @@ std::string Daemon::address(int offset) const {
 Result<void> Daemon::start() {
   SHOAL_TRY(open_store());
   zmq_ = std::make_unique<zmq::context_t>(1);
-  SHOAL_TRY(events, EventPublisher::start(*zmq_, address(2),
+  SHOAL_TRY(gate, ConnectionGate::start(*zmq_, config_.network.max_connections,
+                                        metrics_));
+  gate_ = std::move(gate);
+  SHOAL_TRY(events, EventPublisher::start(*zmq_, *gate_, address(2),
                                           config_.events.queue, metrics_));
   events_ = std::move(events);
 
@@ -292,7 +295,8 @@ Result<void> Daemon::start_sockets() {
       static_cast<std::int64_t>(config_.network.max_message_bytes);
   query_options.threads = config_.query.threads;
   query_options.queue = config_.query.queue;
-  SHOAL_TRY(queries, QueryServer::start(*zmq_, query_options, *ops_, metrics_));
+  SHOAL_TRY(queries,
+            QueryServer::start(*zmq_, *gate_, query_options, *ops_, metrics_));
   queries_ = std::move(queries);
 
   IngestServerOptions ingest_options;
@@ -302,8 +306,8 @@ Result<void> Daemon::start_sockets() {
   ingest_options.max_image_bytes = config_.ingest.max_image_bytes;
   ingest_options.retry_after_ms =
       static_cast<std::uint32_t>(config_.ingest.retry_after.count());
-  SHOAL_TRY(ingest,
-            IngestServer::start(*zmq_, ingest_options, *intake_, metrics_));
+  SHOAL_TRY(ingest, IngestServer::start(*zmq_, *gate_, ingest_options, *intake_,
+                                        metrics_));
   ingest_ = std::move(ingest);
 
   if (config_.http.enabled) {
@@ -503,6 +507,7 @@ void Daemon::shut_down() {
   }
   if (ingest_) ingest_->stop();
   if (events_) events_->stop();
+  if (gate_) gate_->stop();
   if (index_loader_.joinable()) index_loader_.join();
   spdlog::info("event=stopped");
 }

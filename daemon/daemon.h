@@ -75,6 +75,7 @@ class Daemon {
   SimilarIndex similar_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<zmq::context_t> zmq_;
+  std::unique_ptr<ConnectionGate> gate_;
   std::unique_ptr<EventPublisher> events_;
   std::unique_ptr<Intake> intake_;
   std::unique_ptr<LabelThread> labels_;

@@ -207,6 +207,12 @@ Metrics::Metrics()
       replies_dropped(
           counter(registry_, "shoal_replies_dropped_total",
                   "Replies whose client had gone or did not read them.")),
+      connections(gauges(registry_, "shoal_connections",
+                         "Clients connected to a ZeroMQ socket.", "socket",
+                         {"ingest", "query", "events"})),
+      connections_refused(
+          counter(registry_, "shoal_connections_refused_total",
+                  "Connections refused beyond network.max_connections.")),
       stage_queue_images(gauges(registry_, "shoal_stage_queue_images",
                                 "Images that wait for a stage.", "stage",
                                 stages())),

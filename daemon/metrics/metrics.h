@@ -82,6 +82,8 @@ class Metrics {
   prometheus::Counter& ingest_bytes;
   LabelledCounter rejected;  ///< label code: the error's
   prometheus::Counter& replies_dropped;
+  LabelledGauge connections;  ///< label socket
+  prometheus::Counter& connections_refused;
 
   // ---- pipeline
   LabelledGauge stage_queue_images;  ///< label stage: images waiting before it

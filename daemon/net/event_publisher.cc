@@ -8,12 +8,12 @@
 namespace shoal {
 
 Result<std::unique_ptr<EventPublisher>> EventPublisher::start(
-    zmq::context_t& context, const std::string& address, int queue,
-    Metrics& metrics) {
+    zmq::context_t& context, ConnectionGate& gate, const std::string& address,
+    int queue, Metrics& metrics) {
   SocketLimits limits;
   limits.max_message_bytes = 4096;  // subscriptions
-  SHOAL_TRY(socket,
-            bind_socket(context, zmq::socket_type::pub, address, limits));
+  SHOAL_TRY(socket, bind_socket(context, zmq::socket_type::pub, "events",
+                                address, limits, gate));
   return std::unique_ptr<EventPublisher>(
       new EventPublisher(std::move(socket), queue, metrics));
 }

@@ -8,6 +8,7 @@
 #include "common/result.h"
 #include "daemon/book/event.h"
 #include "daemon/metrics/metrics.h"
+#include "daemon/net/connection_gate.h"
 
 namespace zmq {
 class context_t;
@@ -24,8 +25,8 @@ class EventPublisher {
   /// Binds and starts. @param queue  events waiting to be sent
   /// Errors: kIo.
   static Result<std::unique_ptr<EventPublisher>> start(
-      zmq::context_t& context, const std::string& address, int queue,
-      Metrics& metrics);
+      zmq::context_t& context, ConnectionGate& gate, const std::string& address,
+      int queue, Metrics& metrics);
   ~EventPublisher();
   EventPublisher(const EventPublisher&) = delete;
   EventPublisher& operator=(const EventPublisher&) = delete;

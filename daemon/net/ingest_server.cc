@@ -3,26 +3,22 @@
 #include <utility>
 
 #include "common/log.h"
+#include "daemon/net/router_loop.h"
 #include "daemon/net/socket.h"
 
 namespace shoal {
-namespace {
-
-// Messages read before replies are looked after: neither side can starve the
-// other.
-constexpr int kMessagesPerTurn = 64;
-
-}  // namespace
 
 Result<std::unique_ptr<IngestServer>> IngestServer::start(
-    zmq::context_t& context, const IngestServerOptions& options, Intake& intake,
-    Metrics& metrics) {
+    zmq::context_t& context, ConnectionGate& gate,
+    const IngestServerOptions& options, Intake& intake, Metrics& metrics) {
   SocketLimits limits;
   limits.max_message_bytes = options.max_message_bytes;
-  SHOAL_TRY(socket, bind_socket(context, zmq::socket_type::router,
-                                options.address, limits));
-  return std::unique_ptr<IngestServer>(
+  SHOAL_TRY(socket, bind_socket(context, zmq::socket_type::router, "ingest",
+                                options.address, limits, gate));
+  std::unique_ptr<IngestServer> server(
       new IngestServer(std::move(socket), options, intake, metrics));
+  server->loop_->start();
+  return server;
 }
 
 IngestServer::IngestServer(zmq::socket_t socket,
@@ -31,51 +27,29 @@ IngestServer::IngestServer(zmq::socket_t socket,
     : options_(options),
       intake_(intake),
       metrics_(metrics),
-      socket_(std::make_unique<zmq::socket_t>(std::move(socket))),
-      thread_([this] { run(); }) {}
+      loop_(std::make_unique<RouterLoop>(
+          std::move(socket),
+          [this](const Peer& peer, const std::vector<zmq::message_t>& frames) {
+            handle(peer, frames);
+          },
+          metrics)) {}
 
 IngestServer::~IngestServer() { stop(); }
 
 void IngestServer::reply(const Ticket& ticket, IngestReply reply) {
   reply.seq = ticket.seq;
   metrics_.ingest_images[to_string(reply.status)].Increment();
-  outbox_.put({ticket, encode_ingest_reply(reply)});
+  loop_->reply(ticket.peer, encode_ingest_reply(reply));
 }
 
 void IngestServer::refuse_new() { refusing_ = true; }
 
-void IngestServer::stop() {
-  if (!thread_.joinable()) return;
-  stopping_ = true;
-  outbox_.wake();
-  thread_.join();
-}
+void IngestServer::stop() { loop_->stop(); }
 
-void IngestServer::run() {
-  zmq::pollitem_t items[] = {{socket_->handle(), 0, ZMQ_POLLIN, 0},
-                             {nullptr, outbox_.fd(), ZMQ_POLLIN, 0}};
-  while (!stopping_) {
-    poll_sockets(items, 2);
-    for (int i = 0; i < kMessagesPerTurn; ++i) {
-      if ((items[0].revents & ZMQ_POLLIN) == 0) break;
-      if (!handle_message()) break;
-    }
-    flush_replies();
-  }
-  flush_replies();
-  socket_->close();  // on the thread that used it
-}
-
-bool IngestServer::handle_message() {
-  std::vector<zmq::message_t> frames = receive_frames(*socket_);
-  if (frames.empty()) return false;
+void IngestServer::handle(const Peer& peer,
+                          const std::vector<zmq::message_t>& frames) {
   Ticket ticket;
-  ticket.peer = frames.front().to_string();
-  std::size_t first = 1;
-  if (frames.size() > 1 && frames[1].size() == 0) {
-    ticket.with_delimiter = true;
-    first = 2;
-  }
+  ticket.peer = peer;
   const auto refuse = [&](WireError error, const std::string& id,
                           const std::string& source) {
     IngestReply answer;
@@ -85,31 +59,31 @@ bool IngestServer::handle_message() {
     answer.error = std::move(error);
     reply(ticket, std::move(answer));
   };
-  if (frames.size() != first + 2) {
+  if (frames.size() != 2) {
     refuse({"bad_message",
             "an ingest message has two frames, header and image bytes; this "
             "one has " +
-                std::to_string(frames.size() - first)},
+                std::to_string(frames.size())},
            "", "");
-    return true;
+    return;
   }
   DecodedIngestHeader decoded =
-      decode_ingest_header(frames[first].to_string_view());
+      decode_ingest_header(frames[0].to_string_view());
   ticket.seq = decoded.seq;
   if (!decoded.header) {
     refuse(std::move(decoded.error), "", "");
-    return true;
+    return;
   }
   const IngestHeader& header = *decoded.header;
   const std::string id = header.id.value_or("");
-  const zmq::message_t& image = frames[first + 1];
+  const zmq::message_t& image = frames[1];
   if (image.size() > options_.max_image_bytes) {
     refuse({"too_large", "the image has " + std::to_string(image.size()) +
                              " bytes; at most " +
                              std::to_string(options_.max_image_bytes) +
                              " are allowed (ingest.max_image_bytes)"},
            id, header.source);
-    return true;
+    return;
   }
   ticket.ack = header.ack;
   Intake::Admission admission = Intake::Admission::kShuttingDown;
@@ -117,7 +91,7 @@ bool IngestServer::handle_message() {
     admission = intake_.offer(std::move(*decoded.header),
                               image.to_string_view(), ticket);
   }
-  if (admission == Intake::Admission::kTaken) return true;
+  if (admission == Intake::Admission::kTaken) return;
   IngestReply answer;
   answer.id = id;
   answer.status = IngestStatus::kBusy;
@@ -129,16 +103,7 @@ bool IngestServer::handle_message() {
                       "the daemon has as much work waiting as its limits "
                       "allow; send again later"};
   reply(ticket, std::move(answer));
-  return true;
-}
-
-void IngestServer::flush_replies() {
-  for (const Outgoing& outgoing : outbox_.take_all()) {
-    if (!send_reply(*socket_, outgoing.ticket.peer,
-                    outgoing.ticket.with_delimiter, outgoing.body)) {
-      metrics_.replies_dropped.Increment();
-    }
-  }
+  return;
 }
 
 }  // namespace shoal

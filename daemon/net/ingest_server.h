@@ -4,21 +4,25 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <thread>
+#include <vector>
 
 #include "clients/protocol/ingest.h"
 #include "common/result.h"
 #include "daemon/metrics/metrics.h"
-#include "daemon/net/outbox.h"
+#include "daemon/net/connection_gate.h"
+#include "daemon/net/peer.h"
 #include "daemon/pipeline/intake.h"
 #include "daemon/pipeline/ticket.h"
 
 namespace zmq {
 class context_t;
+class message_t;
 class socket_t;
 }  // namespace zmq
 
 namespace shoal {
+
+class RouterLoop;
 
 /// What the ingest socket does with messages and how it pushes back.
 struct IngestServerOptions {
@@ -36,8 +40,8 @@ class IngestServer {
  public:
   /// Binds and starts. Errors: kIo.
   static Result<std::unique_ptr<IngestServer>> start(
-      zmq::context_t& context, const IngestServerOptions& options,
-      Intake& intake, Metrics& metrics);
+      zmq::context_t& context, ConnectionGate& gate,
+      const IngestServerOptions& options, Intake& intake, Metrics& metrics);
   ~IngestServer();
   IngestServer(const IngestServer&) = delete;
   IngestServer& operator=(const IngestServer&) = delete;
@@ -51,26 +55,15 @@ class IngestServer {
   void stop();
 
  private:
-  struct Outgoing {
-    Ticket ticket;
-    std::string body;
-  };
-
   IngestServer(zmq::socket_t socket, const IngestServerOptions& options,
                Intake& intake, Metrics& metrics);
-  void run();
-  /// False when no message was waiting.
-  bool handle_message();
-  void flush_replies();
+  void handle(const Peer& peer, const std::vector<zmq::message_t>& frames);
 
   IngestServerOptions options_;
   Intake& intake_;
   Metrics& metrics_;
-  std::unique_ptr<zmq::socket_t> socket_;
-  Outbox<Outgoing> outbox_;
   std::atomic<bool> refusing_{false};
-  std::atomic<bool> stopping_{false};
-  std::thread thread_;
+  std::unique_ptr<RouterLoop> loop_;
 };
 
 }  // namespace shoal

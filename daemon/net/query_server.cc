@@ -3,26 +3,24 @@
 #include <chrono>
 #include <utility>
 
+#include "daemon/net/router_loop.h"
 #include "daemon/net/socket.h"
 
 namespace shoal {
-namespace {
-
-constexpr int kMessagesPerTurn = 64;
-
-}  // namespace
 
 Result<std::unique_ptr<QueryServer>> QueryServer::start(
-    zmq::context_t& context, const QueryServerOptions& options, QueryOps& ops,
-    Metrics& metrics) {
+    zmq::context_t& context, ConnectionGate& gate,
+    const QueryServerOptions& options, QueryOps& ops, Metrics& metrics) {
   SocketLimits limits;
   limits.max_message_bytes = options.max_message_bytes;
   // A reply may hold a whole image: a peer that does not read is cut short.
   limits.send_queue = 64;
-  SHOAL_TRY(socket, bind_socket(context, zmq::socket_type::router,
-                                options.address, limits));
-  return std::unique_ptr<QueryServer>(
+  SHOAL_TRY(socket, bind_socket(context, zmq::socket_type::router, "query",
+                                options.address, limits, gate));
+  std::unique_ptr<QueryServer> server(
       new QueryServer(std::move(socket), options, ops, metrics));
+  server->loop_->start();
+  return server;
 }
 
 QueryServer::QueryServer(zmq::socket_t socket,
@@ -30,64 +28,46 @@ QueryServer::QueryServer(zmq::socket_t socket,
                          Metrics& metrics)
     : ops_(ops),
       metrics_(metrics),
-      socket_(std::make_unique<zmq::socket_t>(std::move(socket))),
       reads_(static_cast<std::size_t>(options.queue)),
-      slow_(static_cast<std::size_t>(options.queue)) {
+      slow_(static_cast<std::size_t>(options.queue)),
+      loop_(std::make_unique<RouterLoop>(
+          std::move(socket),
+          [this](const Peer& peer, const std::vector<zmq::message_t>& frames) {
+            handle(peer, frames);
+          },
+          metrics)) {
   for (int i = 0; i < options.threads; ++i) {
     workers_.emplace_back([this] { work(reads_); });
   }
   workers_.emplace_back([this] { work(slow_); });
-  thread_ = std::thread([this] { run(); });
 }
 
 QueryServer::~QueryServer() { stop(); }
 
 void QueryServer::stop() {
-  if (!thread_.joinable()) return;
   reads_.close();
   slow_.close();
-  for (std::thread& worker : workers_) worker.join();
-  stopping_ = true;
-  outbox_.wake();
-  thread_.join();
-}
-
-void QueryServer::run() {
-  zmq::pollitem_t items[] = {{socket_->handle(), 0, ZMQ_POLLIN, 0},
-                             {nullptr, outbox_.fd(), ZMQ_POLLIN, 0}};
-  while (!stopping_) {
-    poll_sockets(items, 2);
-    for (int i = 0; i < kMessagesPerTurn; ++i) {
-      if ((items[0].revents & ZMQ_POLLIN) == 0) break;
-      if (!handle_message()) break;
-    }
-    flush_replies();
+  for (std::thread& worker : workers_) {
+    if (worker.joinable()) worker.join();
   }
-  flush_replies();
-  socket_->close();  // on the thread that used it
+  loop_->stop();
 }
 
-bool QueryServer::handle_message() {
-  std::vector<zmq::message_t> frames = receive_frames(*socket_);
-  if (frames.empty()) return false;
+void QueryServer::handle(const Peer& peer,
+                         const std::vector<zmq::message_t>& frames) {
   Job job;
-  job.peer = frames.front().to_string();
-  std::size_t first = 1;
-  if (frames.size() > 1 && frames[1].size() == 0) {
-    job.with_delimiter = true;
-    first = 2;
-  }
-  if (frames.size() == first + 1) {
-    job.request = decode_query(frames[first].to_string_view());
+  job.peer = peer;
+  if (frames.size() == 1) {
+    job.request = decode_query(frames[0].to_string_view());
   } else {
     job.request.error =
         WireError{"bad_message", "a query has one frame; this one has " +
-                                     std::to_string(frames.size() - first)};
+                                     std::to_string(frames.size())};
   }
   Channel<Job>& jobs = QueryOps::is_slow(job.request) ? slow_ : reads_;
   switch (jobs.try_send(job)) {
     case Channel<Job>::SendStatus::kSent:
-      return true;
+      return;
     case Channel<Job>::SendStatus::kFull:
       job.request.error =
           WireError{"busy", "too many requests are waiting; try again"};
@@ -97,11 +77,7 @@ bool QueryServer::handle_message() {
           WireError{"unavailable", "the daemon is shutting down"};
       break;
   }
-  if (!send_reply(*socket_, job.peer, job.with_delimiter,
-                  encode_query_reply(job.request, *job.request.error))) {
-    metrics_.replies_dropped.Increment();
-  }
-  return true;
+  loop_->reply(peer, encode_query_reply(job.request, *job.request.error));
 }
 
 void QueryServer::work(Channel<Job>& jobs) {
@@ -110,17 +86,7 @@ void QueryServer::work(Channel<Job>& jobs) {
     const auto reply = ops_.answer(job->request);
     observe(metrics_.query_seconds[job->request.op],
             std::chrono::steady_clock::now() - start);
-    outbox_.put({std::move(job->peer), job->with_delimiter,
-                 encode_query_reply(job->request, reply)});
-  }
-}
-
-void QueryServer::flush_replies() {
-  for (const Outgoing& outgoing : outbox_.take_all()) {
-    if (!send_reply(*socket_, outgoing.peer, outgoing.with_delimiter,
-                    outgoing.body)) {
-      metrics_.replies_dropped.Increment();
-    }
+    loop_->reply(job->peer, encode_query_reply(job->request, reply));
   }
 }
 

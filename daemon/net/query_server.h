@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -12,15 +11,19 @@
 #include "common/result.h"
 #include "config/config.h"
 #include "daemon/metrics/metrics.h"
-#include "daemon/net/outbox.h"
+#include "daemon/net/connection_gate.h"
+#include "daemon/net/peer.h"
 #include "daemon/query/query_ops.h"
 
 namespace zmq {
 class context_t;
+class message_t;
 class socket_t;
 }  // namespace zmq
 
 namespace shoal {
+
+class RouterLoop;
 
 struct QueryServerOptions {
   std::string address;  ///< "tcp://127.0.0.1:7302"
@@ -37,8 +40,8 @@ class QueryServer {
  public:
   /// Binds and starts. Errors: kIo.
   static Result<std::unique_ptr<QueryServer>> start(
-      zmq::context_t& context, const QueryServerOptions& options, QueryOps& ops,
-      Metrics& metrics);
+      zmq::context_t& context, ConnectionGate& gate,
+      const QueryServerOptions& options, QueryOps& ops, Metrics& metrics);
   ~QueryServer();
   QueryServer(const QueryServer&) = delete;
   QueryServer& operator=(const QueryServer&) = delete;
@@ -48,32 +51,20 @@ class QueryServer {
 
  private:
   struct Job {
-    std::string peer;
-    bool with_delimiter = false;
+    Peer peer;
     QueryRequest request;
   };
-  struct Outgoing {
-    std::string peer;
-    bool with_delimiter = false;
-    std::string body;
-  };
-
   QueryServer(zmq::socket_t socket, const QueryServerOptions& options,
               QueryOps& ops, Metrics& metrics);
-  void run();
-  bool handle_message();
+  void handle(const Peer& peer, const std::vector<zmq::message_t>& frames);
   void work(Channel<Job>& jobs);
-  void flush_replies();
 
   QueryOps& ops_;
   Metrics& metrics_;
-  std::unique_ptr<zmq::socket_t> socket_;
   Channel<Job> reads_;
   Channel<Job> slow_;
-  Outbox<Outgoing> outbox_;
-  std::atomic<bool> stopping_{false};
+  std::unique_ptr<RouterLoop> loop_;
   std::vector<std::thread> workers_;
-  std::thread thread_;
 };
 
 }  // namespace shoal

@@ -9,8 +9,10 @@ namespace shoal {
 
 Result<zmq::socket_t> bind_socket(zmq::context_t& context,
                                   zmq::socket_type type,
+                                  const std::string& name,
                                   const std::string& address,
-                                  const SocketLimits& limits) {
+                                  const SocketLimits& limits,
+                                  ConnectionGate& gate) {
   try {
     zmq::socket_t socket(context, type);
     socket.set(zmq::sockopt::linger, 1000);
@@ -25,6 +27,7 @@ Result<zmq::socket_t> bind_socket(zmq::context_t& context,
       // A client that reconnects under its name takes over at once.
       socket.set(zmq::sockopt::router_handover, true);
     }
+    SHOAL_TRY(gate.watch(socket, name));
     socket.bind(address);
     return socket;
   } catch (const zmq::error_t& error) {
@@ -65,12 +68,12 @@ std::vector<zmq::message_t> receive_frames(zmq::socket_t& socket) {
   return frames;
 }
 
-bool send_reply(zmq::socket_t& router, const std::string& peer,
-                bool with_delimiter, const std::string& body) {
+bool send_reply(zmq::socket_t& router, const Peer& peer,
+                const std::string& body) {
   try {
     const auto more = zmq::send_flags::sndmore | zmq::send_flags::dontwait;
-    if (!router.send(zmq::buffer(peer), more)) return false;
-    if (with_delimiter) router.send(zmq::message_t(), more);
+    if (!router.send(zmq::buffer(peer.name), more)) return false;
+    if (peer.with_delimiter) router.send(zmq::message_t(), more);
     return router.send(zmq::buffer(body), zmq::send_flags::dontwait)
         .has_value();
   } catch (const zmq::error_t&) {

@@ -7,6 +7,8 @@
 #include <zmq.hpp>
 
 #include "common/result.h"
+#include "daemon/net/connection_gate.h"
+#include "daemon/net/peer.h"
 
 namespace shoal {
 
@@ -18,12 +20,15 @@ struct SocketLimits {
   int send_queue = 10'000;              ///< messages a peer
 };
 
-/// Makes and binds a server socket. Private to daemon/net.
+/// Makes a server socket called `name`, puts it under `gate` and binds it.
+/// Private to daemon/net.
 /// Errors: kIo naming the address, with what to do when it is in use.
 Result<zmq::socket_t> bind_socket(zmq::context_t& context,
                                   zmq::socket_type type,
+                                  const std::string& name,
                                   const std::string& address,
-                                  const SocketLimits& limits);
+                                  const SocketLimits& limits,
+                                  ConnectionGate& gate);
 
 /// Waits until one of `items` is readable; a signal is no error.
 void poll_sockets(zmq::pollitem_t* items, std::size_t count);
@@ -33,7 +38,7 @@ std::vector<zmq::message_t> receive_frames(zmq::socket_t& socket);
 
 /// Sends one reply to a ROUTER's peer without waiting. False when the peer is
 /// gone or reads too slowly: the reply is lost and should be counted.
-bool send_reply(zmq::socket_t& router, const std::string& peer,
-                bool with_delimiter, const std::string& body);
+bool send_reply(zmq::socket_t& router, const Peer& peer,
+                const std::string& body);
 
 }  // namespace shoal

@@ -2,17 +2,16 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
 
 #include "clients/protocol/ingest.h"
+#include "daemon/net/peer.h"
 
 namespace shoal {
 
 /// Where an ingest reply has to go. Value.
 struct Ticket {
-  std::string peer;             ///< ROUTER's name of the connection
-  bool with_delimiter = false;  ///< the peer is a REQ socket
-  std::uint64_t seq = 0;        ///< the client's number for the request
+  Peer peer;
+  std::uint64_t seq = 0;  ///< the client's number for the request
   Ack ack = Ack::kStored;
 };
 

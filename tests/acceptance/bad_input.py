@@ -328,6 +328,32 @@ def bad_surroundings(bin_dir, daemon):
     assert "port_base" in config.stderr, config.stderr
 
 
+def too_many_connections(bin_dir):
+    """Beyond the limit a connection is refused and counted; it gets through
+    by itself when another one goes."""
+    with Daemon(bin_dir, "--set", "network.max_connections=3") as daemon:
+        clients = [Query(daemon) for _ in range(3)]
+        for client in clients:
+            client.ask("status")
+        late = Query(daemon, timeout=2)
+        try:
+            late.ask("status")
+            raise AssertionError("a fourth connection was taken")
+        except TimeoutError:
+            pass
+        for client in clients:
+            client.ask("status")  # those inside do not notice
+        url = "http://127.0.0.1:%d/metrics" % (daemon.port + 3)
+        text = urllib.request.urlopen(url).read().decode()
+        refused = [line for line in text.splitlines()
+                   if line.startswith("shoal_connections_refused_total ")]
+        assert float(refused[0].split()[1]) >= 1, refused
+        clients.pop().close()
+        late.socket.rcvtimeo = 20000
+        assert msgpack.unpackb(late.socket.recv_multipart()[-1])["ok"]
+        print("a fourth of three connections: refused, then let in")
+
+
 def full_disk(bin_dir):
     """On a small file system of its own: nothing acknowledged is lost, and
     the daemon goes on by itself once there is room."""
@@ -412,6 +438,7 @@ def main():
         reply = refuse.ingest.send_one(encode(photo(50), "JPEG"), id="last")
         assert reply["status"] == "stored", reply
         assert daemon.terminate() == 0
+    too_many_connections(bin_dir)
     bad_weights(bin_dir, data / "models")
     full_disk(bin_dir)
 

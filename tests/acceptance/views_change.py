@@ -1,0 +1,90 @@
+"""Other views at a restart: nothing is lost, older images are extracted again,
+a run starts by itself, and cluster ids stay. rp_pca learns its basis from the
+first images and keeps it.
+
+usage: views_change.py BIN-DIR"""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from daemon import Daemon, Ingest, Query
+
+
+def main():
+    bin_dir = pathlib.Path(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n", "15",
+                        "--side", "64"], check=True,
+                       stdout=subprocess.DEVNULL)
+        images = [("%s/%s" % (path.parent.name, path.name), path.read_bytes())
+                  for path in sorted(pathlib.Path(folder).glob("*/*.jpg"))]
+    # One image that cannot be decoded stays in the pool through all of it.
+    broken = images[0][1][:600] + b"\0" * 600 + images[0][1][-2:]
+    first = ["--set", "refine.clusters=8"]
+    with Daemon(bin_dir, *first, "--set", "views.use=hog") as daemon:
+        query = Query(daemon)
+        ingest = Ingest(daemon)
+        ingest.send_all(images)
+        bad = ingest.send_one(broken, id="broken", ack="assigned")
+        assert bad["status"] == "assigned" and "error" in bad, bad
+        query.wait_for(lambda s: s["pending"] == 0 and not s["refining"], 120,
+                       "the backlog")
+        query.refine()
+        before = query.ask("clusters")
+        assert daemon.terminate() == 0
+
+        daemon.options[-1] = "views.use=hog,color"
+        daemon.start()
+        query = Query(daemon)
+        status = query.wait_for(
+            lambda s: s["last_run"]["reason"].startswith("8 clusters")
+            or s["last_run"]["status"] == "published"
+            and s["epoch"] > before["epoch"], 120, "the run on new views")
+        assert status["images"] == len(images) + 1, status
+        after = query.ask("clusters")
+        assert after["unassigned"] == 1, after  # the broken one
+        ids = {c["cluster"] for c in before["clusters"]}
+        kept = ids & {c["cluster"] for c in after["clusters"]}
+        assert len(kept) >= len(ids) / 2, (ids, after)
+        assert query.ask("image", id="broken")["state"] == "unassigned"
+        print("views hog -> hog+color: %d of %d cluster ids kept"
+              % (len(kept), len(ids)))
+        assert daemon.terminate() == 0
+        check(bin_dir, daemon)
+
+        daemon.options[-1] = "views.use=rp_pca"
+        daemon.start()
+        query = Query(daemon)
+        epoch = after["epoch"]
+        query.wait_for(lambda s: s["epoch"] > epoch, 120,
+                       "the run on rp_pca")
+        assert daemon.terminate() == 0
+        check(bin_dir, daemon)
+
+    with Daemon(bin_dir, *first, "--set", "views.pca_fit_images=200", "--set",
+                "views.use=rp_pca") as daemon:
+        query = Query(daemon)
+        ingest = Ingest(daemon)
+        ingest.send_all(images[:150])
+        status = query.ask("status")
+        assert status["pending"] == 150, status  # no basis yet
+        ingest.send_all(images[150:])
+        query.wait_for(lambda s: s["pending"] == 0 and s["epoch"], 120,
+                       "the basis of rp_pca and the first epoch")
+        assert query.ask("status")["views"] == ["rp_pca"]
+        assert daemon.terminate() == 0
+        check(bin_dir, daemon)
+        print("rp_pca: learned after 200 images, then all were assigned")
+
+
+def check(bin_dir, daemon):
+    done = subprocess.run([bin_dir / "shoal-verify",
+                           daemon.data_dir / "store"], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+if __name__ == "__main__":
+    main()
