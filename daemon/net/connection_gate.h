@@ -21,8 +21,9 @@ namespace shoal {
 
 /// Decides which connections the ZeroMQ sockets take: a ZAP handler (ZeroMQ
 /// RFC 27) that knows from socket monitors how many each socket has, and
-/// refuses further ones. A refused client tries again by itself. Connections
-/// that never say a word are closed by ZeroMQ's own handshake timeout.
+/// refuses further ones for the time being (status 300). A refused client, and
+/// a connection that never says a word, is closed by ZeroMQ's handshake
+/// timeout; a client then tries again by itself.
 ///
 /// One per context; must be started before, and stopped after, the sockets.
 /// Thread-safe.

@@ -20,6 +20,8 @@ Result<zmq::socket_t> bind_socket(zmq::context_t& context,
     socket.set(zmq::sockopt::rcvhwm, limits.receive_queue);
     socket.set(zmq::sockopt::sndhwm, limits.send_queue);
     socket.set(zmq::sockopt::heartbeat_ivl, 10'000);
+    // Also how long a refused connection waits before it tries again.
+    socket.set(zmq::sockopt::handshake_ivl, 5'000);
     socket.set(zmq::sockopt::heartbeat_timeout, 30'000);
     if (type == zmq::socket_type::router) {
       // A reply that cannot be delivered is an error, not a silent loss.

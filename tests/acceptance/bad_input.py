@@ -313,7 +313,8 @@ def bad_surroundings(bin_dir, daemon):
     assert second.returncode == 1, second
     assert "another" in second.stderr, second.stderr
     print("a second daemon on the store: %s"
-          % second.stderr.strip().splitlines()[-1][60:])
+          % [line for line in second.stderr.splitlines()
+             if "start_failed" in line][0][25:])
     with tempfile.TemporaryDirectory() as folder:
         taken = start("--data-dir", folder, "--port-base", str(daemon.port))
         assert taken.returncode == 1, taken
