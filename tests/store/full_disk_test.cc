@@ -88,7 +88,7 @@ class FullDiskTest : public ::testing::Test {
     const auto deadline =
         std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (auto error = put_group()) {
-      ASSERT_EQ(error->code, ErrorCode::kResourceExhausted) << error->message;
+      ASSERT_EQ(error->code, ErrorCode::kStorageFull) << error->message;
       ASSERT_LT(std::chrono::steady_clock::now(), deadline) << error->message;
       std::this_thread::yield();
     }
@@ -112,7 +112,7 @@ class FullDiskTest : public ::testing::Test {
 
 TEST_F(FullDiskTest, IsToldAndHealsOnceThereIsRoomAgain) {
   const Error error = fill();
-  EXPECT_EQ(error.code, ErrorCode::kResourceExhausted);
+  EXPECT_EQ(error.code, ErrorCode::kStorageFull);
   EXPECT_THAT(error.message, ::testing::HasSubstr("disk is full"));
   EXPECT_THAT(error.message, ::testing::HasSubstr(folder().string()));
   EXPECT_GT(next_, 100);
@@ -120,18 +120,18 @@ TEST_F(FullDiskTest, IsToldAndHealsOnceThereIsRoomAgain) {
   for (int i = 0; i < 3; ++i) {
     const auto again = put_group();
     ASSERT_TRUE(again.has_value());
-    EXPECT_EQ(again->code, ErrorCode::kResourceExhausted);
+    EXPECT_EQ(again->code, ErrorCode::kStorageFull);
   }
   auto batch = store_->new_batch();
   batch->put_cluster_name(ClusterId(1), std::string(100'000, 'n'));
   EXPECT_EQ(
       store_->commit(std::move(batch), Durability::kBuffered).error().code,
-      ErrorCode::kResourceExhausted);
+      ErrorCode::kStorageFull);
   EXPECT_EQ(store_->checkpoint(disk_.path() / "copy").error().code,
-            ErrorCode::kResourceExhausted);
+            ErrorCode::kStorageFull);
   EXPECT_EQ(
       store_->commit(store_->new_batch(), Durability::kSynced).error().code,
-      ErrorCode::kResourceExhausted);
+      ErrorCode::kStorageFull);
   expect_all_there();
 
   make_room();
