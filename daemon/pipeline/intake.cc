@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/log.h"
+#include "daemon/pipeline/priority.h"
 
 namespace shoal {
 
@@ -83,6 +84,7 @@ std::map<std::string, std::uint64_t> Intake::rejected_counts() const {
 }
 
 void Intake::check_images() {
+  set_thread_nice(kIntakeNice);
   while (auto first = queue_.receive()) {
     std::vector<Checked> group;
     std::uint64_t bytes = 0;
@@ -108,6 +110,7 @@ void Intake::check_images() {
 }
 
 void Intake::store_groups() {
+  set_thread_nice(kIntakeNice);
   while (auto group = groups_.receive()) store_group(std::move(*group));
 }
 
