@@ -11,6 +11,7 @@ namespace shoal {
 namespace {
 
 constexpr char kPcaName[] = "rp_pca";
+constexpr std::size_t kPage = 1024;
 
 std::filesystem::path pca_file(const std::filesystem::path& data_dir) {
   return data_dir / "views" / "rp_pca.safetensors";
@@ -80,10 +81,20 @@ Result<ViewSet> make_views(const ViewsConfig& config,
 Result<std::unique_ptr<View>> learn_raw_pixel_pca(
     const Store& store, int count, const ImageLimits& limits,
     const std::filesystem::path& data_dir) {
-  std::vector<Image> images;
   const auto wanted = static_cast<std::size_t>(count);
+  const auto too_few = [&](std::uint64_t there) {
+    return failed_precondition("rp_pca learns its basis from " +
+                               std::to_string(wanted) + " images; " +
+                               std::to_string(there) + " are there");
+  };
+  // Asked again whenever images were stored: decode none before there can be
+  // enough.
+  SHOAL_TRY(totals, store.ingest_totals());
+  if (totals.stored < wanted) return too_few(totals.stored);
+  std::vector<Image> images;
   for (ImageSeq after; images.size() < wanted;) {
-    SHOAL_TRY(page, store.arrivals(after, wanted));
+    SHOAL_TRY(page, store.arrivals(after, kPage));
+    if (page.empty()) return too_few(images.size());
     for (const ImageSeq seq : page) {
       after = seq;
       if (images.size() == wanted) break;
@@ -92,11 +103,6 @@ Result<std::unique_ptr<View>> learn_raw_pixel_pca(
       if (!image) continue;
       images.push_back(
           resize_image(image.value(), RawPixelPca::kSide, RawPixelPca::kSide));
-    }
-    if (page.size() < wanted && images.size() < wanted) {
-      return failed_precondition("rp_pca learns its basis from " +
-                                 std::to_string(wanted) + " images; " +
-                                 std::to_string(images.size()) + " are stored");
     }
   }
   SHOAL_TRY(view, RawPixelPca::fit(images));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/log.h"
+#include "daemon/pipeline/priority.h"
 
 namespace shoal {
 
@@ -17,18 +18,21 @@ Intake::Intake(Store& store, const IngestConfig& config,
       hooks_(std::move(hooks)),
       metrics_(metrics),
       limits_{config.max_pixels, config.max_side},
-      queue_(static_cast<std::size_t>(config.queue_images),
-             config.queue_bytes) {}
+      queue_(static_cast<std::size_t>(config.queue_images), config.queue_bytes),
+      groups_(1) {}
 
 Intake::~Intake() { stop(); }
 
 void Intake::start() {
-  thread_ = std::thread([this] { run(); });
+  checker_ = std::thread([this] { check_images(); });
+  storer_ = std::thread([this] { store_groups(); });
 }
 
 void Intake::stop() {
   queue_.close();
-  if (thread_.joinable()) thread_.join();
+  if (checker_.joinable()) checker_.join();
+  groups_.close();
+  if (storer_.joinable()) storer_.join();
 }
 
 Intake::Admission Intake::offer(IngestHeader header, std::string_view bytes,
@@ -79,7 +83,8 @@ std::map<std::string, std::uint64_t> Intake::rejected_counts() const {
   return rejected_;
 }
 
-void Intake::run() {
+void Intake::check_images() {
+  set_thread_nice(kIntakeNice);
   while (auto first = queue_.receive()) {
     std::vector<Checked> group;
     std::uint64_t bytes = 0;
@@ -99,8 +104,14 @@ void Intake::run() {
       item = queue_.try_receive();
       if (!item) item = queue_.receive_until(deadline);
     }
-    if (!group.empty()) store_group(std::move(group));
+    // Closed only after this thread has ended.
+    if (!group.empty() && !groups_.send(std::move(group))) return;
   }
+}
+
+void Intake::store_groups() {
+  set_thread_nice(kIntakeNice);
+  while (auto group = groups_.receive()) store_group(std::move(*group));
 }
 
 std::optional<Intake::Checked> Intake::check(Item item) {

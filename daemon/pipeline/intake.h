@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include "clients/protocol/ingest.h"
 #include "common/channel.h"
@@ -22,8 +23,9 @@ namespace shoal {
 
 /// The first two stages: checks arriving images and makes them durable.
 /// Images wait in a bounded queue; one thread takes as many as are there (up
-/// to a group's limits), probes them, writes them with one synced batch and
-/// only then answers `stored`.
+/// to a group's limits) and probes them; another writes the group with one
+/// synced batch and only then answers `stored`. While the disk syncs a group
+/// the next one is made ready.
 ///
 /// `offer` and `note_rejected` may be called by any thread.
 class Intake {
@@ -77,7 +79,8 @@ class Intake {
     Ticket ticket;
   };
 
-  void run();
+  void check_images();
+  void store_groups();
   /// The image, or nothing when it has been refused and answered.
   std::optional<Checked> check(Item item);
   void store_group(std::vector<Checked> group);
@@ -91,13 +94,15 @@ class Intake {
   Metrics& metrics_;
   const ImageLimits limits_;
   Channel<Item> queue_;
+  Channel<std::vector<Checked>> groups_;
   std::atomic<std::int64_t> pending_{0};
   std::atomic<std::int64_t> waiting_{0};
   /// Counters for the query socket, written by several threads.
   mutable Mutex rejected_mutex_;
   std::map<std::string, std::uint64_t> rejected_
       SHOAL_GUARDED_BY(rejected_mutex_);
-  std::thread thread_;
+  std::thread checker_;
+  std::thread storer_;
 };
 
 }  // namespace shoal

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "daemon/pipeline/priority.h"
 
 namespace shoal {
 namespace {
@@ -87,6 +88,7 @@ bool Processing::idle() const {
 // ------------------------------------------------------------------ feeding
 
 void Processing::feed() {
+  set_thread_nice(kProcessingNice);
   for (;;) {
     {
       const MutexLock lock(mutex_);
@@ -194,6 +196,7 @@ bool Processing::send(ImageSeq seq, Kind kind) {
 // ----------------------------------------------------------------- decoding
 
 void Processing::decode() {
+  set_thread_nice(kProcessingNice);
   while (auto item = encoded_.receive()) {
     const auto start = std::chrono::steady_clock::now();
     Decoded decoded;
@@ -224,6 +227,7 @@ void Processing::decode() {
 // --------------------------------------------------------------- extracting
 
 void Processing::extract() {
+  set_thread_nice(kProcessingNice);
   while (auto first = decoded_.receive()) {
     std::vector<Decoded> batch;
     batch.push_back(std::move(*first));
