@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "common/result.h"
 #include "tests/bench/jpeg_source.h"
@@ -18,6 +19,7 @@ struct Bench {
   int port_base = 0;          ///< 0: four free ports
   std::string views;          ///< of shoald, as of views.use
   std::filesystem::path models;
+  std::vector<std::string> settings;  ///< further ones, as of --set
   int clients = 4;
   std::size_t window = 64;
   std::uint64_t images = 5'000;  ///< of one measurement

@@ -50,6 +50,9 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember(phases()));
   app.add_option("--views", bench.views, "of shoald, with commas between");
   app.add_option("--models", bench.models, "folder of model folders");
+  app.add_option("--set", bench.settings, "of shoald: section.key=value")
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("--images", bench.images, "images per measurement");
   app.add_option("--image-bytes", image_bytes, "size of an image");
   app.add_option("--clients", bench.clients, "ingest clients")
