@@ -187,8 +187,8 @@ struct CorrectionRecord {
   /// Target; merge: the survivor; split: the origin. None: each image's own
   /// cluster, that of its label before.
   ClusterId cluster;
-  ClusterId other;       ///< merge: the absorbed one; split: the new one
-  CorrectionSeq undoes;  ///< kUndo: which one
+  ClusterId other;          ///< merge: the absorbed one; split: the new one
+  CorrectionSeq undoes;     ///< kUndo: which one
   CorrectionSeq undone_by;  ///< none while it is in force
   EpochId epoch;            ///< current when it was made
   /// kMerge: the prototypes of the absorbed cluster.

@@ -212,7 +212,7 @@ Error to_error(const rocksdb::Status& status, std::string_view doing) {
   const std::string text = std::string(doing) + ": ";
   if (status.IsNoSpace()) {
     return storage_full(text + "the disk is full; free some space (" +
-                              status.ToString() + ")");
+                        status.ToString() + ")");
   }
   if (status.IsCorruption()) return corruption(text + status.ToString());
   if (status.IsNotFound()) return not_found(text + status.ToString());

@@ -37,9 +37,8 @@ Result<void> dump(const std::filesystem::path& folder,
     SHOAL_TRY(features, store->features(slot, seqs));
     std::ofstream file(out / (key.name + ".f32"), std::ios::binary);
     file.write(reinterpret_cast<const char*>(features.data()),
-               static_cast<std::streamsize>(features.size() *
-                                            static_cast<Eigen::Index>(
-                                                sizeof(float))));
+               static_cast<std::streamsize>(
+                   features.size() * static_cast<Eigen::Index>(sizeof(float))));
     if (!file) return io_error("write the features of " + key.name);
   }
   if (!ids) return io_error("write the ids");

@@ -17,13 +17,14 @@ int main(int argc, char** argv) {
     return 2;
   }
   const shoal::VerifyReport& found = report.value();
-  std::printf("images=%llu pending=%llu labels=%llu epochs=%llu "
-              "violations=%llu\n",
-              static_cast<unsigned long long>(found.images),
-              static_cast<unsigned long long>(found.pending),
-              static_cast<unsigned long long>(found.labels),
-              static_cast<unsigned long long>(found.epochs),
-              static_cast<unsigned long long>(found.violation_count));
+  std::printf(
+      "images=%llu pending=%llu labels=%llu epochs=%llu "
+      "violations=%llu\n",
+      static_cast<unsigned long long>(found.images),
+      static_cast<unsigned long long>(found.pending),
+      static_cast<unsigned long long>(found.labels),
+      static_cast<unsigned long long>(found.epochs),
+      static_cast<unsigned long long>(found.violation_count));
   for (const std::string& violation : found.violations) {
     std::printf("%s\n", violation.c_str());
   }
