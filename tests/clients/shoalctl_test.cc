@@ -136,9 +136,9 @@ class Shoalctl : public ::testing::Test {
         return reply;
       };
   std::optional<TemporaryFolder> folder_;
-  FakeDaemon daemon_;
   std::map<std::string, std::size_t> asked_;
   std::vector<QueryRequest> requests_;
+  FakeDaemon daemon_;  // last: its threads use the members above
 };
 
 // ------------------------------------------------------------- exit codes
