@@ -239,18 +239,17 @@ Result<void> Daemon::start_processing(
                  view.key.dim, view.key.weights_hash);
   }
   Processing::Hooks hooks;
-  hooks.refilled = [this] {
-    boost::asio::post(main_loop_, [this] {
+  hooks.refilled = [this](std::size_t extracted) {
+    boost::asio::post(main_loop_, [this, extracted] {
       filling_views_ = false;
-      const auto epoch = store_->current_epoch();
-      if (epoch && epoch.value().valid()) {
-        begin_run("views changed");
-        return;
-      }
-      // No epoch yet, and perhaps no arrival that would ask for one.
-      const bool posted = labels_->post(
-          [this](LabelStage& stage) { on_settled(stage.book()); });
-      if (!posted) spdlog::warn("event=bootstrap_not_checked");
+      const auto outdated =
+          labels_->call([this, extracted](LabelStage& stage) -> Result<bool> {
+            // No epoch yet, and perhaps no arrival that would ask for one.
+            on_settled(stage.book());
+            return stage.book().current().id().valid() &&
+                   (extracted > 0 || !stage.book().can_embed());
+          });
+      if (outdated && outdated.value()) begin_run("views changed");
     });
   };
   const ImageLimits limits{config_.ingest.max_pixels, config_.ingest.max_side};
@@ -389,9 +388,7 @@ void Daemon::on_stored() {
 void Daemon::on_settled(const ClusterBook& book) {
   if (book.current().id().valid()) return;
   const std::uint64_t pool = book.current().pool_size();
-  if (pool < bootstrap_at_ || filling_views_ || refinery_->running().valid()) {
-    return;
-  }
+  if (pool < bootstrap_at_ || refinery_->running().valid()) return;
   // A failed attempt is repeated when there is half as much again.
   bootstrap_at_ = pool + pool / 2 + 1;
   boost::asio::post(main_loop_, [this] { begin_run("bootstrap"); });

@@ -137,7 +137,7 @@ bool Processing::feed_refill() {
       return true;
     }
     refilling_ = false;
-    hooks_.refilled();
+    hooks_.refilled(refilled_);
     return false;
   }
   std::vector<bool> lacking(page.value().size(), false);
@@ -160,6 +160,7 @@ bool Processing::feed_refill() {
     const auto& record = records.value()[i];
     const bool wanted = lacking[i] && record && record->failure_code.empty();
     if (wanted && !send(page.value()[i], Kind::kRefill)) return false;
+    if (wanted) ++refilled_;
     refill_cursor_ = page.value()[i];
   }
   return true;

@@ -41,7 +41,8 @@ class Processing {
  public:
   struct Hooks {
     /// Every image has the features of every active view.
-    std::function<void()> refilled;
+    /// @param extracted  images that lacked some
+    std::function<void(std::size_t extracted)> refilled;
   };
 
   /// @param views  of `extractor`, in its order
@@ -122,9 +123,10 @@ class Processing {
   bool work_waiting_ SHOAL_GUARDED_BY(mutex_) = false;
   bool stopping_ SHOAL_GUARDED_BY(mutex_) = false;
 
-  ImageSeq pending_cursor_;  ///< feeder thread
-  ImageSeq refill_cursor_;   ///< feeder thread
-  bool refilling_ = false;   ///< feeder thread after start()
+  ImageSeq pending_cursor_;   ///< feeder thread
+  ImageSeq refill_cursor_;    ///< feeder thread
+  bool refilling_ = false;    ///< feeder thread after start()
+  std::size_t refilled_ = 0;  ///< feeder thread
 
   std::thread feeder_;
   std::vector<std::thread> decoders_;

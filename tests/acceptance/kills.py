@@ -102,7 +102,8 @@ def main():
         daemon.wait_until_ready()
         query = Query(daemon)
         status = query.wait_for(
-            lambda s: s["pending"] == 0 and not s["refining"], 900,
+            lambda s: (s["pending"] == 0 and not s["refining"]
+                       and s["epoch"]), 900,
             "the end of the backlog")
         labels = query.labels()
         lost = set(acknowledged) - set(labels)
