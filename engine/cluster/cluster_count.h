@@ -37,4 +37,38 @@ struct ClusterCountResult {
 [[nodiscard]] Result<ClusterCountResult> estimate_cluster_count(
     MatrixView data, const ClusterCountOptions& options);
 
+/// What one way of counting says.
+struct ClusterCountEstimate {
+  std::string method;  ///< "silhouette", "eigengap" or "agreement"
+  int clusters = 0;
+  /// (k, the method's score) for every k tried, ascending; the highest wins,
+  /// for the silhouette less its price.
+  std::vector<std::pair<int, double>> scores;
+};
+
+struct ClusterCountConsensus {
+  int clusters = 0;
+  std::string reason;  ///< one sentence: what each way said, which was taken
+  std::vector<ClusterCountEstimate> estimates;
+};
+
+/// Estimates the number of clusters from one or several views of the same
+/// rows, in three ways:
+/// - silhouette: the estimate above, on the views side by side;
+/// - eigengap: the k after whose eigenvalue that of the normalised Laplacian
+///   of the graph of 10 nearest neighbours grows most, as a ratio (the
+///   difference is drawn to large k where clusters are rings);
+/// - agreement, with 2 views or more: the k at which k-means finds most alike
+///   partitions in the single views (mean pairwise ARI; ties: fewer).
+/// The median of the three is taken. With one view the smaller of the two is:
+/// on real features each erred towards many. All on a sample, each view
+/// L2-normalised, and projected on its first 64 principal components where
+/// k-means runs.
+/// @param views  each (n, d_v), finite
+/// Errors: as above; also kInvalidArgument for no view, unequal n or a value
+/// that is not finite. Thread-safe. Source: von Luxburg 2007 (eigengap); the
+/// agreement of views and the choice are ours.
+[[nodiscard]] Result<ClusterCountConsensus> estimate_cluster_count(
+    const std::vector<Matrix>& views, const ClusterCountOptions& options);
+
 }  // namespace shoal

@@ -148,6 +148,99 @@ Result<double> accuracy(const std::vector<int>& truth,
   return right / static_cast<double>(table.n);
 }
 
+Result<PairCounts> pair_counts(const std::vector<int>& truth,
+                               const std::vector<int>& labels) {
+  SHOAL_TRY(check_lengths(truth.size(), labels.size()));
+  const Contingency table = count_pairs(truth, labels);
+  const auto exact_pairs = [](std::int64_t x) { return x * (x - 1) / 2; };
+  PairCounts counts;
+  for (const auto& [cell, count] : table.cells) counts.a += exact_pairs(count);
+  for (const std::int64_t count : table.rows) counts.b += exact_pairs(count);
+  for (const std::int64_t count : table.columns) counts.c += exact_pairs(count);
+  counts.b -= counts.a;
+  counts.c -= counts.a;
+  counts.d = exact_pairs(table.n) - counts.a - counts.b - counts.c;
+  return counts;
+}
+
+Result<double> jaccard(const std::vector<int>& truth,
+                       const std::vector<int>& labels) {
+  SHOAL_TRY(counts, pair_counts(truth, labels));
+  if (counts.a == 0) return 0.0;
+  return static_cast<double>(counts.a) /
+         static_cast<double>(counts.a + counts.b + counts.c);
+}
+
+Result<double> fowlkes_mallows(const std::vector<int>& truth,
+                               const std::vector<int>& labels) {
+  SHOAL_TRY(counts, pair_counts(truth, labels));
+  if (counts.a == 0) return 0.0;
+  // The product under the root would not fit in 64 bits.
+  const auto both = static_cast<double>(counts.a);
+  return std::sqrt(both / static_cast<double>(counts.a + counts.b)) *
+         std::sqrt(both / static_cast<double>(counts.a + counts.c));
+}
+
+Result<double> davies_bouldin(MatrixView data, const std::vector<int>& labels) {
+  SHOAL_TRY(
+      check_lengths(static_cast<std::size_t>(data.rows()), labels.size()));
+  if (!data.allFinite()) {
+    return invalid_argument(
+        "Davies-Bouldin: the data hold a value that is not finite");
+  }
+  int clusters = 0;
+  const std::vector<int> names = compact(labels, &clusters);
+  if (clusters < 2) {
+    return invalid_argument("Davies-Bouldin: one cluster; 2 are needed");
+  }
+  const auto name_of = [&](Eigen::Index row) {
+    return names[static_cast<std::size_t>(row)];
+  };
+  Eigen::MatrixXd centroids = Eigen::MatrixXd::Zero(data.cols(), clusters);
+  Eigen::VectorXd sizes = Eigen::VectorXd::Zero(clusters);
+  for (Eigen::Index i = 0; i < data.rows(); ++i) {
+    centroids.col(name_of(i)) += data.row(i).transpose().cast<double>();
+    sizes[name_of(i)] += 1;
+  }
+  centroids.array().rowwise() /= sizes.transpose().array();
+  Eigen::VectorXd scatter = Eigen::VectorXd::Zero(clusters);
+  for (Eigen::Index i = 0; i < data.rows(); ++i) {
+    scatter[name_of(i)] +=
+        (data.row(i).transpose().cast<double>() - centroids.col(name_of(i)))
+            .norm();
+  }
+  scatter.array() /= sizes.array();
+  Eigen::VectorXd worst = Eigen::VectorXd::Zero(clusters);
+  for (Eigen::Index i = 0; i < clusters; ++i) {
+    for (Eigen::Index j = 0; j < i; ++j) {
+      const double apart = (centroids.col(i) - centroids.col(j)).norm();
+      // scikit-learn leaves out pairs whose centroids are one point.
+      if (apart <= 0) continue;
+      const double alike = (scatter[i] + scatter[j]) / apart;
+      worst[i] = std::max(worst[i], alike);
+      worst[j] = std::max(worst[j], alike);
+    }
+  }
+  return worst.mean();
+}
+
+Result<double> eta(const std::vector<double>& values) {
+  if (values.size() < 2) {
+    return invalid_argument("eta: " + std::to_string(values.size()) +
+                            " values; 2 are needed for a deviation");
+  }
+  const Eigen::Map<const Eigen::ArrayXd> all(
+      values.data(), static_cast<Eigen::Index>(values.size()));
+  if (!all.allFinite()) {
+    return invalid_argument("eta: a value is not finite");
+  }
+  if ((all == all[0]).all()) return 0.0;
+  const double mean = all.mean();
+  if (mean == 0) return invalid_argument("eta: the values' mean is 0");
+  const auto divisor = static_cast<double>(values.size() - 1);
+  return std::sqrt((all - mean).square().sum() / divisor) / mean;
+}
+
 Result<double> silhouette(MatrixView data, const std::vector<int>& labels,
                           int max_sample, std::uint64_t seed) {
   SHOAL_TRY(

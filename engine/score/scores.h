@@ -25,6 +25,36 @@ enum class Mean { kGeometric, kArithmetic };
 /// classes (Hungarian).
 [[nodiscard]] Result<double> accuracy(const std::vector<int>& truth,
                                       const std::vector<int>& labels);
+/// In how many of the n (n - 1) / 2 pairs of items the two labelings agree.
+struct PairCounts {
+  std::int64_t a = 0;  ///< together in both
+  std::int64_t b = 0;  ///< together in the truth only
+  std::int64_t c = 0;  ///< together in the labels only
+  std::int64_t d = 0;  ///< apart in both
+};
+[[nodiscard]] Result<PairCounts> pair_counts(const std::vector<int>& truth,
+                                             const std::vector<int>& labels);
+/// Jaccard coefficient a / (a + b + c). 0 when no pair is together in both,
+/// as the index below.
+[[nodiscard]] Result<double> jaccard(const std::vector<int>& truth,
+                                     const std::vector<int>& labels);
+/// Fowlkes-Mallows index a / sqrt((a + b) (a + c)).
+[[nodiscard]] Result<double> fowlkes_mallows(const std::vector<int>& truth,
+                                             const std::vector<int>& labels);
+/// Davies-Bouldin index of a partition of the rows; lower is better, 0 when
+/// every cluster is one point. Values of different embeddings do not compare:
+/// divide by the index of a common stage.
+/// Errors: also kInvalidArgument for fewer than 2 clusters and for a value
+/// that is not finite. Source: Davies & Bouldin 1979; scikit-learn 1.2.
+[[nodiscard]] Result<double> davies_bouldin(MatrixView data,
+                                            const std::vector<int>& labels);
+/// Standard deviation by the mean: how much a score depends on what was
+/// varied (TL eq. 19: the boot features). The deviation is the sample's, with
+/// the n - 1 divisor: with it TL's Tables 4 and 5 agree. 0 for equal values.
+/// Errors: kInvalidArgument for fewer than 2 values, one that is not finite,
+/// or unequal ones whose mean is 0.
+[[nodiscard]] Result<double> eta(const std::vector<double>& values);
+
 /// Mean silhouette coefficient (Rousseeuw 1987), squared_l2's root as
 /// distance, over at most `max_sample` rows drawn by `seed` (0: all).
 [[nodiscard]] Result<double> silhouette(MatrixView data,

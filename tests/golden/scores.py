@@ -16,6 +16,11 @@ def accuracy(truth, labels):
     return table[rows, columns].sum() / len(truth)
 
 
+def jaccard(truth, labels):
+    pairs = metrics.cluster.pair_confusion_matrix(truth, labels)
+    return pairs[1, 1] / (pairs[1, 1] + pairs[0, 1] + pairs[1, 0])
+
+
 random = numpy.random.RandomState(SEED)
 truth = random.randint(0, 6, N)
 noisy = numpy.where(random.uniform(size=N) < 0.3, random.randint(0, 6, N), truth)
@@ -38,10 +43,14 @@ for name, labels in cases.items():
         (name + "NmiArithmetic", nmi(truth, labels, average_method="arithmetic")),
         (name + "Ari", float(metrics.adjusted_rand_score(truth, labels))),
         (name + "Accuracy", accuracy(truth, labels)),
+        (name + "Jaccard", jaccard(truth, labels)),
+        (name + "FowlkesMallows", float(metrics.fowlkes_mallows_score(truth, labels))),
     ]
     if len(set(labels)) > 1:
         score = metrics.silhouette_score(data.astype(float), labels)
         entries.append((name + "Silhouette", float(score)))
+        score = metrics.davies_bouldin_score(data.astype(float), labels)
+        entries.append((name + "DaviesBouldin", float(score)))
 weight = random.randint(0, 50, (5, 8)).astype(float)
 rows, columns = linear_sum_assignment(-weight)
 entries += [

@@ -110,7 +110,10 @@ inline constexpr double kNoisyNmiGeometric = 0.504320768;
 inline constexpr double kNoisyNmiArithmetic = 0.504320084;
 inline constexpr double kNoisyAri = 0.449990617;
 inline constexpr double kNoisyAccuracy = 0.733333333;
+inline constexpr double kNoisyJaccard = 0.371919771;
+inline constexpr double kNoisyFowlkesMallows = 0.542216053;
 inline constexpr double kNoisySilhouette = -0.0513264457;
+inline constexpr double kNoisyDaviesBouldin = 10.1414481;
 inline constexpr int kRandom[] = {
     6, 4, 6, 3, 0, 6, 3, 1, 4, 1, 5, 1, 8, 3, 0, 1, 4, 8, 5, 4, 3, 5, 0, 8, 7,
     4, 3, 3, 6, 1, 7, 1, 2, 0, 7, 1, 5, 2, 2, 1, 3, 4, 3, 8, 0, 6, 8, 3, 7, 1,
@@ -121,7 +124,10 @@ inline constexpr double kRandomNmiGeometric = 0.128871482;
 inline constexpr double kRandomNmiArithmetic = 0.128195216;
 inline constexpr double kRandomAri = 0.0164944803;
 inline constexpr double kRandomAccuracy = 0.241666667;
+inline constexpr double kRandomJaccard = 0.079631636;
+inline constexpr double kRandomFowlkesMallows = 0.150989293;
 inline constexpr double kRandomSilhouette = -0.163866291;
+inline constexpr double kRandomDaviesBouldin = 17.3676843;
 inline constexpr int kCoarse[] = {
     1, 0, 0, 1, 0, 0, 0, 2, 2, 1, 1, 1, 0, 0, 1, 2, 0, 2, 2, 2, 0, 1, 0, 1, 1,
     1, 2, 0, 1, 1, 2, 0, 0, 2, 1, 0, 1, 0, 1, 0, 1, 0, 2, 2, 0, 2, 2, 2, 0, 0,
@@ -132,7 +138,10 @@ inline constexpr double kCoarseNmiGeometric = 0.784652434;
 inline constexpr double kCoarseNmiArithmetic = 0.762130688;
 inline constexpr double kCoarseAri = 0.574840105;
 inline constexpr double kCoarseAccuracy = 0.575;
+inline constexpr double kCoarseJaccard = 0.504380476;
+inline constexpr double kCoarseFowlkesMallows = 0.710197491;
 inline constexpr double kCoarseSilhouette = 0.359511437;
+inline constexpr double kCoarseDaviesBouldin = 0.92211683;
 inline constexpr int kFine[] = {
     8, 2, 4, 11, 1, 0, 0, 15, 17, 10, 7, 9, 3, 4, 7, 17, 1, 14, 14, 16, 1, 6,
     5, 6, 6, 8, 14, 5, 11, 6, 15, 1, 5, 15, 7, 2, 9, 1, 11, 3, 10, 2, 16, 12,
@@ -144,7 +153,10 @@ inline constexpr double kFineNmiGeometric = 0.788524385;
 inline constexpr double kFineNmiArithmetic = 0.766780043;
 inline constexpr double kFineAri = 0.434194731;
 inline constexpr double kFineAccuracy = 0.416666667;
+inline constexpr double kFineJaccard = 0.315963606;
+inline constexpr double kFineFowlkesMallows = 0.562106401;
 inline constexpr double kFineSilhouette = -0.133398226;
+inline constexpr double kFineDaviesBouldin = 7.02386496;
 inline constexpr int kOne[] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -155,6 +167,8 @@ inline constexpr double kOneNmiGeometric = 0;
 inline constexpr double kOneNmiArithmetic = 0;
 inline constexpr double kOneAri = 0;
 inline constexpr double kOneAccuracy = 0.25;
+inline constexpr double kOneJaccard = 0.169327731;
+inline constexpr double kOneFowlkesMallows = 0.411494509;
 inline constexpr double kWeight[] = {
     6, 43, 49, 2, 37, 18, 47, 26, 42, 16, 12, 40, 47, 3, 12, 30, 32, 41, 11,
     42, 27, 17, 38, 31, 38, 46, 17, 33, 30, 35, 4, 7, 46, 40, 28, 11, 35, 11,

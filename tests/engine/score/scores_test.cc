@@ -1,6 +1,7 @@
 #include "engine/score/scores.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <numeric>
 #include <random>
@@ -30,20 +31,25 @@ struct Golden {
   double arithmetic;
   double ari;
   double accuracy;
+  double jaccard;
+  double fowlkes_mallows;
 };
 
 std::vector<Golden> golden_cases() {
   return {
       {"noisy", vector_of(g::kNoisy), g::kNoisyNmiGeometric,
-       g::kNoisyNmiArithmetic, g::kNoisyAri, g::kNoisyAccuracy},
+       g::kNoisyNmiArithmetic, g::kNoisyAri, g::kNoisyAccuracy,
+       g::kNoisyJaccard, g::kNoisyFowlkesMallows},
       {"random", vector_of(g::kRandom), g::kRandomNmiGeometric,
-       g::kRandomNmiArithmetic, g::kRandomAri, g::kRandomAccuracy},
+       g::kRandomNmiArithmetic, g::kRandomAri, g::kRandomAccuracy,
+       g::kRandomJaccard, g::kRandomFowlkesMallows},
       {"coarse", vector_of(g::kCoarse), g::kCoarseNmiGeometric,
-       g::kCoarseNmiArithmetic, g::kCoarseAri, g::kCoarseAccuracy},
+       g::kCoarseNmiArithmetic, g::kCoarseAri, g::kCoarseAccuracy,
+       g::kCoarseJaccard, g::kCoarseFowlkesMallows},
       {"fine", vector_of(g::kFine), g::kFineNmiGeometric, g::kFineNmiArithmetic,
-       g::kFineAri, g::kFineAccuracy},
+       g::kFineAri, g::kFineAccuracy, g::kFineJaccard, g::kFineFowlkesMallows},
       {"one", vector_of(g::kOne), g::kOneNmiGeometric, g::kOneNmiArithmetic,
-       g::kOneAri, g::kOneAccuracy},
+       g::kOneAri, g::kOneAccuracy, g::kOneJaccard, g::kOneFowlkesMallows},
   };
 }
 
@@ -59,7 +65,24 @@ TEST(Scores, AgreeWithScikitLearn) {
                 kTolerance);
     EXPECT_NEAR(accuracy(truth, golden.labels).value(), golden.accuracy,
                 kTolerance);
+    EXPECT_NEAR(jaccard(truth, golden.labels).value(), golden.jaccard,
+                kTolerance);
+    EXPECT_NEAR(fowlkes_mallows(truth, golden.labels).value(),
+                golden.fowlkes_mallows, kTolerance);
   }
+}
+
+TEST(Scores, DaviesBouldinAgreesWithScikitLearn) {
+  const Matrix data = test::golden_matrix(
+      g::kData, static_cast<int>(std::size(g::kTruth)), g::kColumns);
+  const auto check = [&](const std::vector<int>& labels, double expected) {
+    EXPECT_NEAR(davies_bouldin(data, labels).value(), expected,
+                1e-6 * expected);
+  };
+  check(vector_of(g::kNoisy), g::kNoisyDaviesBouldin);
+  check(vector_of(g::kRandom), g::kRandomDaviesBouldin);
+  check(vector_of(g::kCoarse), g::kCoarseDaviesBouldin);
+  check(vector_of(g::kFine), g::kFineDaviesBouldin);
 }
 
 TEST(Scores, SilhouetteAgreesWithScikitLearn) {
@@ -125,6 +148,86 @@ TEST(Scores, CountsOfAMillionItemsDoNotOverflow) {
   EXPECT_NEAR(adjusted_rand(truth, labels).value(),
               (together - expected) / ((rows + columns) / 2 - expected), 1e-9);
   EXPECT_NEAR(accuracy(truth, labels).value(), 0.9, 1e-12);
+
+  const PairCounts counts = pair_counts(truth, labels).value();
+  EXPECT_EQ(counts.a, 79999800000 + 4999950000 + 124999750000);
+  EXPECT_EQ(counts.b, 400000LL * 100000);
+  EXPECT_EQ(counts.c, 100000LL * 500000);
+  EXPECT_EQ(counts.a + counts.b + counts.c + counts.d, 499999500000);
+  EXPECT_NEAR(jaccard(truth, labels).value(), 209999500000 / 299999500000.0,
+              1e-12);
+  EXPECT_NEAR(fowlkes_mallows(truth, labels).value(),
+              together / std::sqrt(rows) / std::sqrt(columns), 1e-12);
+  // One cluster against one cluster: the products exceed 64 bits by far.
+  const std::vector<int> one(kItems, 0);
+  EXPECT_EQ(jaccard(one, one).value(), 1);
+  EXPECT_EQ(fowlkes_mallows(one, one).value(), 1);
+}
+
+TEST(Scores, PairCountsAreThoseOfAllPairs) {
+  const std::vector<int> truth = vector_of(g::kTruth);
+  const std::vector<int> labels = vector_of(g::kNoisy);
+  PairCounts direct;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const bool in_truth = truth[i] == truth[j];
+      const bool in_labels = labels[i] == labels[j];
+      ++(in_truth ? (in_labels ? direct.a : direct.b)
+                  : (in_labels ? direct.c : direct.d));
+    }
+  }
+  const PairCounts counts = pair_counts(truth, labels).value();
+  EXPECT_EQ(counts.a, direct.a);
+  EXPECT_EQ(counts.b, direct.b);
+  EXPECT_EQ(counts.c, direct.c);
+  EXPECT_EQ(counts.d, direct.d);
+}
+
+TEST(Scores, PairScoresAreZeroWhenNoPairIsTogetherInBoth) {
+  EXPECT_EQ(jaccard({1, 2, 3}, {1, 2, 3}).value(), 0);
+  EXPECT_EQ(fowlkes_mallows({1, 2, 3}, {1, 2, 3}).value(), 0);
+  EXPECT_EQ(jaccard({1}, {1}).value(), 0);
+  EXPECT_EQ(fowlkes_mallows({1, 1, 2}, {1, 2, 2}).value(), 0);
+}
+
+TEST(DaviesBouldin, IsZeroForPointsAndRefusesOneCluster) {
+  Matrix data(4, 2);
+  data << 1, 1, 1, 1, 5, 5, 5, 5;
+  EXPECT_EQ(davies_bouldin(data, {7, 7, -1, -1}).value(), 0);
+  // All centroids at one place.
+  EXPECT_EQ(davies_bouldin(data, {0, 1, 0, 1}).value(), 0);
+  EXPECT_EQ(davies_bouldin(data, {3, 3, 3, 3}).error().code,
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(davies_bouldin(data, {3, 3}).error().code,
+            ErrorCode::kInvalidArgument);
+  data(2, 1) = std::nanf("");
+  EXPECT_EQ(davies_bouldin(data, {0, 0, 1, 1}).error().code,
+            ErrorCode::kInvalidArgument);
+}
+
+TEST(DaviesBouldin, DoesNotChangeWithTheOrderOfRowsOrNames) {
+  const auto blobs = test::make_blobs(200, 5, 4, 3, 8);
+  std::vector<int> names(blobs.truth.rbegin(), blobs.truth.rend());
+  for (int& name : names) name = 40 - 9 * name;
+  const Matrix reversed = blobs.data.colwise().reverse();
+  EXPECT_NEAR(davies_bouldin(reversed, names).value(),
+              davies_bouldin(blobs.data, blobs.truth).value(), 1e-9);
+}
+
+TEST(Eta, GivesTheRatesOfTheTransferLearningPaper) {
+  // Table 4's JC and FMI of features #2 to #4, and Table 5's rates of them.
+  EXPECT_NEAR(eta({0.09, 0.17, 0.10}).value(), 0.36, 0.005);
+  EXPECT_NEAR(eta({0.17, 0.30, 0.18}).value(), 0.33, 0.005);
+  EXPECT_NEAR(eta({1, 2, 3, 4}).value(), std::sqrt(5.0 / 3) / 2.5, 1e-12);
+}
+
+TEST(Eta, IsZeroForEqualValuesAndRefusesWhatHasNoDeviation) {
+  EXPECT_EQ(eta({0.3, 0.3, 0.3}).value(), 0);
+  EXPECT_EQ(eta({0, 0}).value(), 0);
+  EXPECT_EQ(eta({0.3}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(eta({}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(eta({-1, 1}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(eta({1, std::nan("")}).error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST(Scores, RefuseUnequalAndEmptyLabelings) {
