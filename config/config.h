@@ -60,6 +60,7 @@ struct ViewsConfig {
   std::filesystem::path models;  ///< empty: none
   std::vector<std::string> use;  ///< empty: the daemon chooses
   std::string device;
+  std::string precision;
   int batch_images = 0;
   std::chrono::milliseconds batch_delay{};
   int decode_threads = 0;

@@ -212,6 +212,13 @@ std::string check_device(const FieldValue& value) {
   return digits ? "" : "'" + device + "' is not auto, cpu or cuda:N";
 }
 
+std::string check_precision(const FieldValue& value) {
+  const auto& precision = std::get<std::string>(value);
+  const bool known = precision == "auto" || precision == "fp32" ||
+                     precision == "bf16" || precision == "fp16";
+  return known ? "" : "'" + precision + "' is not auto, fp32, bf16 or fp16";
+}
+
 std::string check_distinct_names(const FieldValue& value) {
   auto names = std::get<std::vector<std::string>>(value);
   std::sort(names.begin(), names.end());
@@ -325,6 +332,12 @@ std::vector<Field> make_fields() {
            "Where nets run: cpu, cuda:N, or auto for the first GPU if there "
            "is one.")
         .check = check_device;
+    s.text("precision", &ViewsConfig::precision, "auto", kRestart,
+           "What nets compute in: fp32, bf16, fp16 (GPUs), or auto for the "
+           "fastest whose features equal fp32 ones (cosine similarity of "
+           "0.999 on a probe batch). Where the one asked for fails that or is "
+           "not there, it is fp32, and the log says so.")
+        .check = check_precision;
     s.integer("batch_images", &ViewsConfig::batch_images, 32, {1, 4096},
               "images", kRestart, "Images that go through a net together.");
     s.duration("batch_delay", &ViewsConfig::batch_delay, milliseconds(20),

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include <spdlog/spdlog.h>
+
+#include "common/log.h"
 #include "engine/image/image.h"
 #include "engine/views/cnn.h"
 #include "engine/views/handcrafted.h"
@@ -25,7 +28,16 @@ bool is_handcrafted(const std::string& name) {
 Result<std::unique_ptr<View>> load_model(const std::filesystem::path& folder,
                                          const DeviceOptions& device) {
   SHOAL_TRY(model, read_model_folder(folder));
-  return make_cnn_view(model, device);
+  SHOAL_TRY(view, make_cnn_view(model, device));
+  if (const auto info = cnn_info(*view)) {
+    spdlog::info(
+        "event=view_ready view={} executor={} device={} precision={} "
+        "threads={} arena_bytes={} reason={}",
+        view->spec().name, log_value(info->executor), info->device,
+        info->precision, info->threads, info->arena_bytes,
+        log_value(info->reason));
+  }
+  return std::move(view);
 }
 
 }  // namespace
@@ -34,6 +46,7 @@ Result<ViewSet> make_views(const ViewsConfig& config,
                            const std::filesystem::path& data_dir) {
   DeviceOptions device;
   device.device = config.device;
+  device.precision = config.precision;
   std::vector<std::string> names = config.use;
   if (names.empty() && !config.models.empty()) {
     SHOAL_TRY(folders, list_model_folders(config.models));
@@ -99,10 +112,9 @@ Result<std::unique_ptr<View>> learn_raw_pixel_pca(
       after = seq;
       if (images.size() == wanted) break;
       SHOAL_TRY(bytes, store.image_bytes(seq));
-      const auto image = decode_image(bytes, limits);
-      if (!image) continue;
-      images.push_back(
-          resize_image(image.value(), RawPixelPca::kSide, RawPixelPca::kSide));
+      const auto sized = decode_at_sizes(
+          bytes, limits, {{RawPixelPca::kSide, RawPixelPca::kSide}});
+      if (sized) images.push_back(*sized.value().front());
     }
   }
   SHOAL_TRY(view, RawPixelPca::fit(images));

@@ -127,4 +127,9 @@ template <typename Visit>
   }
 }
 
+/// Becomes the program shoal-models, which reads model folders: clients do
+/// not. Returns only where it cannot be started.
+[[nodiscard]] Result<ExitCode> models(
+    const Session& session, const std::vector<std::string>& arguments);
+
 }  // namespace shoal::ctl

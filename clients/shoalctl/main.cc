@@ -33,6 +33,7 @@ struct Options {
   SimilarCommand similar;
   WatchCommand watch;
   std::vector<std::string> ids;
+  std::vector<std::string> model_arguments;
   std::string id;
   std::string text;
   std::uint64_t cluster = 0;
@@ -159,6 +160,20 @@ void add_reading_commands(CLI::App& app, Options& o, Action& action) {
                          "standard output");
   export_all->callback([&] {
     action = [&](Session& s) { return ctl::export_all(s, o.export_all); };
+  });
+}
+
+void add_models_command(CLI::App& app, Options& o, Action& action) {
+  auto* const models = app.add_subcommand(
+      "models",
+      "List, check, import and download model folders: list | check DIR | "
+      "import FILE --arch A | pull NAME...");
+  // Everything after it is for shoal-models, --help too.
+  models->set_help_flag();
+  models->prefix_command();
+  models->callback([&o, &action, models] {
+    o.model_arguments = models->remaining();
+    action = [&o](Session& s) { return ctl::models(s, o.model_arguments); };
   });
 }
 
@@ -336,9 +351,11 @@ int main_of(int argc, char** argv) {
   add_reading_commands(app, o, action);
   add_run_commands(app, o, action);
   add_correction_commands(app, o, action);
-  // The options above may also follow the command.
+  add_models_command(app, o, action);
+  // The options above may also follow the command, except where all that
+  // follows is for another program.
   for (CLI::App* const command : app.get_subcommands({})) {
-    command->fallthrough();
+    command->fallthrough(command->get_name() != "models");
   }
 
   try {

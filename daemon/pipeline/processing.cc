@@ -205,18 +205,16 @@ void Processing::decode() {
     decoded.seq = item->seq;
     decoded.answer = item->answer;
     decoded.failure = item->failure;
-    const auto image = decode_image(item->bytes, limits_);
+    auto sized =
+        decode_at_sizes(item->bytes, limits_, extractor_->input_sizes());
     if (!decoded.failure.code.empty()) {
       spdlog::error("event=image_unreadable seq={} error={}", item->seq.value(),
                     log_value(decoded.failure.message));
-    } else if (image) {
-      for (const auto& [width, height] : extractor_->input_sizes()) {
-        decoded.sizes.push_back(std::make_shared<const Image>(
-            resize_image(image.value(), width, height)));
-      }
+    } else if (sized) {
+      decoded.sizes = std::move(sized).value();
     } else {
-      decoded.failure = {std::string(to_string(image.error().problem)),
-                         image.error().message};
+      decoded.failure = {std::string(to_string(sized.error().problem)),
+                         sized.error().message};
     }
     observe(metrics_.stage_seconds["decode"],
             std::chrono::steady_clock::now() - start);

@@ -1,6 +1,8 @@
 #include "engine/image/image.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <map>
 #include <new>
 #include <utility>
 
@@ -16,14 +18,70 @@
 namespace shoal {
 namespace {
 
-ImageResult<Image> decode_stored(std::string_view bytes,
-                                 const std::string& format,
+/// Below this a target counts as this, so that the usual views share one
+/// decoding.
+constexpr std::uint32_t kLeastTargetSide = 240;  ///< pixels
+/// Sides of what is decoded, per side of the target.
+constexpr std::uint32_t kOversampling = 4;
+
+/// What the sides of a JPEG are divided by when it is decoded for `target`.
+std::uint32_t divisor_for(const ImageInfo& info, DecodeTarget target) {
+  if (info.format != "jpeg" || target.width <= 0 || target.height <= 0) {
+    return 1;
+  }
+  const auto longer =
+      static_cast<std::uint32_t>(std::max(target.width, target.height));
+  const std::uint32_t least =
+      kOversampling * std::max(longer, kLeastTargetSide);
+  for (const std::uint32_t divisor : {8U, 4U, 2U}) {
+    if (std::min(info.width, info.height) / divisor >= least) return divisor;
+  }
+  return 1;
+}
+
+ImageResult<Image> decode_stored(std::string_view bytes, const ImageInfo& info,
+                                 std::uint32_t divisor,
                                  const ImageLimits& limits) {
-  if (format == "jpeg") return internal::decode_jpeg(bytes);
+  const std::string& format = info.format;
+  if (format == "jpeg") {
+    return internal::decode_jpeg(bytes, static_cast<int>(divisor));
+  }
   if (format == "webp") return internal::decode_webp(bytes);
   if (format == "gif") return internal::decode_gif(bytes, limits);
+  if (format == "heic" || format == "avif") {
+    return internal::decode_heif(bytes, limits);
+  }
   // libtiff multiplies 8-bit colours with their alpha.
   return internal::decode_opencv(bytes, format == "tiff");
+}
+
+ImageResult<Image> decode_probed(std::string_view bytes,
+                                 const internal::Probe& probed,
+                                 std::uint32_t divisor,
+                                 const ImageLimits& limits) {
+  try {
+    SHOAL_TRY(stored, decode_stored(bytes, probed.info, divisor, limits));
+    // The header's size was judged; a decoder that found another is not
+    // trusted. (Height and width may be swapped by a TIFF's or HEIC's own
+    // rotation.)
+    const auto scaled = [&](std::uint32_t side) {
+      return (side + divisor - 1) / divisor;
+    };
+    const auto expected =
+        std::minmax({scaled(probed.info.width), scaled(probed.info.height)});
+    const auto found = std::minmax({static_cast<std::uint32_t>(stored.width),
+                                    static_cast<std::uint32_t>(stored.height)});
+    if (found != expected) {
+      return ImageError{ImageProblem::kBroken,
+                        "the decoded size differs from the header's"};
+    }
+    return internal::apply_orientation(std::move(stored), probed.orientation);
+  } catch (const cv::Exception& error) {
+    return ImageError{ImageProblem::kBroken, error.err};
+  } catch (const std::bad_alloc&) {
+    return ImageError{ImageProblem::kTooManyPixels,
+                      "no memory for the decoded pixels"};
+  }
 }
 
 }  // namespace
@@ -53,26 +111,30 @@ ImageResult<ImageInfo> probe_image(std::string_view bytes,
 }
 
 ImageResult<Image> decode_image(std::string_view bytes,
-                                const ImageLimits& limits) {
+                                const ImageLimits& limits,
+                                DecodeTarget target) {
   SHOAL_TRY(probed, internal::probe(bytes, limits));
-  try {
-    SHOAL_TRY(stored, decode_stored(bytes, probed.info.format, limits));
-    // The header's size was judged; a decoder that found another is not
-    // trusted. (Height and width may be swapped by a TIFF's own rotation.)
-    const auto expected = std::minmax({probed.info.width, probed.info.height});
-    const auto found = std::minmax({static_cast<std::uint32_t>(stored.width),
-                                    static_cast<std::uint32_t>(stored.height)});
-    if (found != expected) {
-      return ImageError{ImageProblem::kBroken,
-                        "the decoded size differs from the header's"};
+  return decode_probed(bytes, probed, divisor_for(probed.info, target), limits);
+}
+
+ImageResult<SizedImage> decode_at_sizes(
+    std::string_view bytes, const ImageLimits& limits,
+    const std::vector<std::pair<int, int>>& sizes) {
+  SHOAL_TRY(probed, internal::probe(bytes, limits));
+  std::map<std::uint32_t, Image> decoded;  // by divisor
+  SizedImage result;
+  for (const auto& [width, height] : sizes) {
+    const std::uint32_t divisor =
+        divisor_for(probed.info, DecodeTarget{width, height});
+    auto found = decoded.find(divisor);
+    if (found == decoded.end()) {
+      SHOAL_TRY(image, decode_probed(bytes, probed, divisor, limits));
+      found = decoded.emplace(divisor, std::move(image)).first;
     }
-    return internal::apply_orientation(std::move(stored), probed.orientation);
-  } catch (const cv::Exception& error) {
-    return ImageError{ImageProblem::kBroken, error.err};
-  } catch (const std::bad_alloc&) {
-    return ImageError{ImageProblem::kTooManyPixels,
-                      "no memory for the decoded pixels"};
+    result.push_back(std::make_shared<const Image>(
+        resize_image(found->second, width, height)));
   }
+  return result;
 }
 
 Image resize_image(const Image& image, int width, int height) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +16,22 @@ namespace shoal {
 struct DeviceOptions {
   /// "auto" (the first CUDA device if there is one), "cpu" or "cuda:N".
   std::string device = "auto";
+  /// What nets compute in: "auto", "fp32", "bf16" or "fp16".
+  std::string precision = "fp32";
+};
+
+/// How a CNN view computes, and why so.
+struct CnnInfo {
+  std::string executor;   ///< library and version
+  std::string device;     ///< "cpu", "cuda:0"
+  std::string precision;  ///< "fp32", "bf16" or "fp16"
+  std::string reason;     ///< why this precision
+  /// The lowest cosine similarity to fp32 features on the probe batch, of the
+  /// last precision that was probed.
+  std::optional<double> cosine;
+  int threads = 1;  ///< on a CPU
+  /// What activations take, whatever the batch; 0: not bounded by us.
+  std::size_t arena_bytes = 0;
 };
 
 /// Sets LibTorch's intra-op and inter-op thread counts (and OpenCV's). Call
@@ -26,11 +44,19 @@ void set_compute_threads(int threads);
 /// A view whose vector is a CNN's last activation before its classifier
 /// (ALGORITHMS section 1), or a TorchScript module's output. Runs on one
 /// input first, so that a folder whose weights do not fit is refused here.
-/// Errors: kNotFound, kCorruption, kInvalidArgument (names the tensor or the
-/// key, what was found and what is expected), kUnsupported (architecture or
-/// device), kInternal.
+/// "auto" takes bf16 on a CPU and fp16 on a GPU that computes with it. Any
+/// precision below fp32 is probed first: unless its features of a few made
+/// images have a cosine similarity of at least 0.999 to the fp32 ones, and
+/// where the device has no such precision, the view is fp32, and cnn_info says
+/// so. TorchScript modules are always fp32.
+/// Errors: kNotFound, kCorruption, kInvalidArgument (names the tensor, the
+/// layer or the key, what was found and what is expected), kUnsupported
+/// (architecture or device), kResourceExhausted, kInternal.
 [[nodiscard]] Result<std::unique_ptr<View>> make_cnn_view(
     const ModelFolder& model, const DeviceOptions& device);
+
+/// Nothing for a view that is no CNN.
+[[nodiscard]] std::optional<CnnInfo> cnn_info(const View& view);
 
 /// Class scores of a CNN view, for checking weights against photographs.
 /// @return (images, classes) logits, unscaled

@@ -188,8 +188,8 @@ class HandcraftedView final : public View {
     spec_.input_width = side;
     spec_.input_height = side;
     spec_.weights_hash = "none";
-    spec_.preprocessing_hash = internal::version_hash(
-        fmt::format("{}; {} x {}; {}", name, side, side, text));
+    spec_.preprocessing_hash = internal::version_hash(fmt::format(
+        "{}; {} x {}; {}; {}", name, side, side, text, kPixelRecipe));
   }
 
   [[nodiscard]] const ViewSpec& spec() const override { return spec_; }

@@ -40,7 +40,8 @@ class RawPixelPcaView final : public View {
         internal::version_hash(std::string(bytes_of(basis_.mean)) +
                                std::string(bytes_of(basis_.components)));
     spec_.preprocessing_hash = internal::version_hash(
-        "rp_pca; 32 x 32; 1; BT.601 grey / 255; centred; projected");
+        "rp_pca; 32 x 32; 1; BT.601 grey / 255; centred; projected; " +
+        std::string(kPixelRecipe));
   }
 
   [[nodiscard]] const ViewSpec& spec() const override { return spec_; }

@@ -224,7 +224,8 @@ Result<void> write_safetensors(
     const std::map<std::string, std::string>& metadata) {
   json header = json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
-  std::string data;
+  std::vector<std::string_view> data;
+  std::size_t end = 0;
   for (const TensorToWrite& tensor : tensors) {
     if (tensor.name.empty() || header.contains(tensor.name) ||
         tensor.name == "__metadata__") {
@@ -236,19 +237,22 @@ Result<void> write_safetensors(
       SHOAL_CHECK(side >= 0, "a shape is not negative");
       bytes *= static_cast<std::size_t>(side);
     }
-    const std::size_t begin = data.size();
-    data.append(reinterpret_cast<const char*>(tensor.values), bytes);
+    data.emplace_back(reinterpret_cast<const char*>(tensor.values), bytes);
     header[tensor.name] = {{"dtype", "F32"},
                            {"shape", tensor.shape},
-                           {"data_offsets", {begin, data.size()}}};
+                           {"data_offsets", {end, end + bytes}}};
+    end += bytes;
   }
   std::string text =
       header.dump(-1, ' ', false, json::error_handler_t::replace);
   // Spaces after the JSON align the data, as the reference writer does.
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  ByteWriter file;
-  file.number(std::uint64_t{text.size()}).raw(text).raw(data);
-  return write_file_atomically(path, file.bytes());
+  // Put together in memory of the right size: large nets are written so.
+  std::string file = ByteWriter().number(std::uint64_t{text.size()}).take();
+  file.reserve(file.size() + text.size() + end);
+  file += text;
+  for (const std::string_view values : data) file += values;
+  return write_file_atomically(path, file);
 }
 
 }  // namespace shoal

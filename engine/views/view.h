@@ -10,8 +10,8 @@
 namespace shoal {
 
 /// What a view is. Two views with equal name, weights_hash and
-/// preprocessing_hash give the same vector for the same image (up to fp32
-/// rounding).
+/// preprocessing_hash give the same vector for the same image, up to the
+/// rounding of the precision that it is computed in.
 struct ViewSpec {
   std::string name;                ///< [a-z0-9_.-]+, unique in a daemon
   int dim = 0;                     ///< length of the vector

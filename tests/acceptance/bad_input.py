@@ -110,8 +110,10 @@ def bad_files(refuse):
     refuse.image("half a WebP", "truncated_image", webp[:len(webp) // 2])
     refuse.image("a 60,000 x 60,000 header", "too_many_pixels",
                  png(60000, 60000, zlib.compress(b"\0" * 100)))
-    refuse.image("a HEIC file", "unsupported_format",
-                 b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
+    refuse.image("the head of a HEIC file", "truncated_image",
+                 b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    refuse.image("a JPEG XL file", "unsupported_format",
+                 b"\xff\x0a" + b"\0" * 100)
     refuse.image("100 MB", "too_large", b"\xff\xd8" + b"\0" * (100 << 20))
 
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <random>
 
+#include "common/file.h"
 #include "engine/image/image.h"
 
 namespace shoal::bench {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int kPictures = 64;
 constexpr int kQuality = 85;
+constexpr std::uint64_t kMaxFileBytes = 64 << 20;
 /// Photographs of this quality take about this much.
 constexpr double kPixelsPerByte = 4;
 
@@ -70,6 +72,30 @@ Result<JpegSource> JpegSource::make(std::size_t bytes) {
   source.run_ = std::to_string(std::random_device{}());
   for (std::uint32_t i = 1; i <= kPictures; ++i) {
     SHOAL_TRY(jpeg, picture(bytes, i));
+    source.pictures_.push_back(std::move(jpeg));
+  }
+  return source;
+}
+
+Result<JpegSource> JpegSource::read(const std::filesystem::path& folder) {
+  JpegSource source;
+  source.run_ = std::to_string(std::random_device{}());
+  std::vector<std::filesystem::path> paths;
+  std::error_code error;
+  for (std::filesystem::recursive_directory_iterator entry(folder, error), end;
+       !error && entry != end; entry.increment(error)) {
+    if (entry->path().extension() == ".jpg") paths.push_back(entry->path());
+  }
+  if (error) {
+    return io_error("list " + folder.string() + ": " + error.message());
+  }
+  if (paths.empty()) {
+    return not_found(folder.string() + " has no .jpg file");
+  }
+  std::sort(paths.begin(), paths.end());
+  std::shuffle(paths.begin(), paths.end(), std::minstd_rand(1));
+  for (const auto& path : paths) {
+    SHOAL_TRY(jpeg, read_file(path, kMaxFileBytes));
     source.pictures_.push_back(std::move(jpeg));
   }
   return source;

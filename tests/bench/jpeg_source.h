@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ class JpegSource {
  public:
   /// @param bytes  size of every file, to within a twentieth
   static Result<JpegSource> make(std::size_t bytes);
+
+  /// The JPEG files below `folder`, in turn, instead of textured pictures.
+  static Result<JpegSource> read(const std::filesystem::path& folder);
 
   /// File number `number` of this run.
   [[nodiscard]] std::string file(std::uint64_t number) const;

@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> wanted = {"paused", "ingest", "query", "assign"};
   std::size_t image_bytes = 20'000;
   std::int64_t longest = 60;
+  std::string image_folder;
   bool json = false;
   bench.views = "color";
   app.add_option("--bin", bench.bin, "folder of shoald: start one per phase");
@@ -55,6 +56,8 @@ int main(int argc, char** argv) {
       ->allow_extra_args(false);
   app.add_option("--images", bench.images, "images per measurement");
   app.add_option("--image-bytes", image_bytes, "size of an image");
+  app.add_option("--image-folder", image_folder,
+                 "send the .jpg files below it instead of made ones");
   app.add_option("--clients", bench.clients, "ingest clients")
       ->check(CLI::Range(1, 64));
   app.add_option("--window", bench.window, "unanswered images per client");
@@ -73,7 +76,9 @@ int main(int argc, char** argv) {
 
   std::signal(SIGPIPE, SIG_IGN);
   shoal::set_compute_threads(0);
-  auto jpegs = shoal::bench::JpegSource::make(image_bytes);
+  auto jpegs = image_folder.empty()
+                   ? shoal::bench::JpegSource::make(image_bytes)
+                   : shoal::bench::JpegSource::read(image_folder);
   if (!jpegs) {
     std::fprintf(stderr, "shoal-load: %s\n", jpegs.error().message.c_str());
     return 1;

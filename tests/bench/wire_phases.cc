@@ -99,6 +99,14 @@ Result<double> groups_written(DaemonProcess& daemon) {
 
 Result<std::vector<std::unique_ptr<View>>> make_views(const Bench& bench) {
   std::vector<std::unique_ptr<View>> views;
+  // The bare nets run as those of the daemon do.
+  constexpr std::string_view kPrecision = "views.precision=";
+  DeviceOptions device;
+  for (const std::string& setting : bench.settings) {
+    if (setting.compare(0, kPrecision.size(), kPrecision) == 0) {
+      device.precision = setting.substr(kPrecision.size());
+    }
+  }
   const auto handcrafted = handcrafted_view_names();
   std::string_view rest = bench.views;
   while (!rest.empty()) {
@@ -111,7 +119,7 @@ Result<std::vector<std::unique_ptr<View>>> make_views(const Bench& bench) {
       continue;
     }
     SHOAL_TRY(model, read_model_folder(bench.models / name));
-    SHOAL_TRY(view, make_cnn_view(model, DeviceOptions{}));
+    SHOAL_TRY(view, make_cnn_view(model, device));
     views.push_back(std::move(view));
   }
   return views;
@@ -124,14 +132,10 @@ Result<double> bare_rate(const Bench& bench, std::uint64_t images) {
   std::vector<std::vector<Extractor::SizedImage>> batches;
   for (std::uint64_t i = 0; i < images; ++i) {
     if (i % kBatch == 0) batches.emplace_back();
-    const auto image = decode_image(bench.jpegs->file(i), ImageLimits{});
-    if (!image) return corruption(image.error().message);
-    Extractor::SizedImage sizes;
-    for (const auto& [width, height] : extractor.input_sizes()) {
-      sizes.push_back(std::make_shared<const Image>(
-          resize_image(image.value(), width, height)));
-    }
-    batches.back().push_back(std::move(sizes));
+    auto sized = decode_at_sizes(bench.jpegs->file(i), ImageLimits{},
+                                 extractor.input_sizes());
+    if (!sized) return corruption(sized.error().message);
+    batches.back().push_back(std::move(sized).value());
   }
   const auto failed = [](const std::vector<Extraction>& extractions) {
     return std::any_of(extractions.begin(), extractions.end(),

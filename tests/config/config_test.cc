@@ -99,7 +99,8 @@ TEST(Config, ReportsAllProblemsAtOnceWithPlaceRangeAndNearestKey) {
                   "group_max_delay = 5\n"
                   "[quary]\n"
                   "threads = 1\n",
-                  {"refine.clusters=0", "nonsense", "views.device=gpu"}),
+                  {"refine.clusters=0", "nonsense", "views.device=gpu",
+                   "views.precision=half"}),
       testing::UnorderedElementsAre(
           "test.toml:2: network.port_base: is out of range; allowed is 1 to "
           "65532",
@@ -114,7 +115,9 @@ TEST(Config, ReportsAllProblemsAtOnceWithPlaceRangeAndNearestKey) {
           "is 1 to 100000 clusters or \"auto\"",
           "--set nonsense: is not of the form section.key=value",
           "--set views.device=gpu: views.device: 'gpu' is not auto, cpu or "
-          "cuda:N"));
+          "cuda:N",
+          "--set views.precision=half: views.precision: 'half' is not auto, "
+          "fp32, bf16 or fp16"));
 }
 
 TEST(Config, AKeyInTheWrongSectionIsSentToTheRightOne) {

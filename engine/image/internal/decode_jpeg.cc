@@ -79,7 +79,7 @@ void cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, int pixels) {
 /// False when libjpeg jumped out. Holds no object with a destructor: longjmp
 /// would pass it by.
 bool read_pixels(jpeg_decompress_struct& codec, ErrorState& state,
-                 std::string_view bytes, Image& image,
+                 std::string_view bytes, int divisor, Image& image,
                  std::vector<std::uint8_t>& cmyk_row) {
   if (setjmp(state.jump) != 0) return false;
   jpeg_create_decompress(&codec);
@@ -89,6 +89,8 @@ bool read_pixels(jpeg_decompress_struct& codec, ErrorState& state,
   const bool cmyk =
       codec.jpeg_color_space == JCS_CMYK || codec.jpeg_color_space == JCS_YCCK;
   codec.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+  codec.scale_num = 1;
+  codec.scale_denom = static_cast<unsigned>(divisor);
   jpeg_start_decompress(&codec);
   image.width = static_cast<int>(codec.output_width);
   image.height = static_cast<int>(codec.output_height);
@@ -107,7 +109,7 @@ bool read_pixels(jpeg_decompress_struct& codec, ErrorState& state,
 
 }  // namespace
 
-ImageResult<Image> decode_jpeg(std::string_view bytes) {
+ImageResult<Image> decode_jpeg(std::string_view bytes, int divisor) {
   ErrorState state;
   jpeg_decompress_struct codec{};
   codec.err = jpeg_std_error(&state.base);
@@ -117,7 +119,7 @@ ImageResult<Image> decode_jpeg(std::string_view bytes) {
   const DestroyAtEnd destroy{&codec};
   Image image;
   std::vector<std::uint8_t> cmyk_row;
-  if (!read_pixels(codec, state, bytes, image, cmyk_row)) {
+  if (!read_pixels(codec, state, bytes, divisor, image, cmyk_row)) {
     return ImageError{state.problem,
                       std::string("JPEG: ") + std::string(state.message)};
   }

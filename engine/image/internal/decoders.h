@@ -10,10 +10,23 @@ namespace shoal::internal {
 
 // One decoder per library. Each takes bytes that probe() has accepted and
 // gives the pixels as they are stored: EXIF rotation is not applied.
-ImageResult<Image> decode_jpeg(std::string_view bytes);  ///< libjpeg
+/// libjpeg. @param divisor  1, 2, 4 or 8: sides come divided by it, rounded up
+ImageResult<Image> decode_jpeg(std::string_view bytes, int divisor);
 ImageResult<Image> decode_webp(std::string_view bytes);  ///< libwebpdemux
 ImageResult<Image> decode_gif(std::string_view bytes,
                               const ImageLimits& limits);  ///< giflib
+/// What libheif says of the primary image before it decodes it.
+struct HeifSizes {
+  int stored_width = 0;   ///< pixels
+  int stored_height = 0;  ///< pixels
+  int width = 0;          ///< pixels, cropped and upright
+  int height = 0;         ///< pixels, cropped and upright
+};
+ImageResult<HeifSizes> heif_sizes(std::string_view bytes);
+/// HEIC and AVIF, by libheif: upright, since there rotation is a property of
+/// the image itself.
+ImageResult<Image> decode_heif(std::string_view bytes,
+                               const ImageLimits& limits);
 /// PNG, TIFF and BMP. `premultiplied`: alpha is already in the colours.
 ImageResult<Image> decode_opencv(std::string_view bytes, bool premultiplied);
 

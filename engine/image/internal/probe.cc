@@ -8,7 +8,9 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "engine/image/internal/decoders.h"
 #include "engine/image/internal/exif.h"
+#include "engine/image/internal/heif_boxes.h"
 
 namespace shoal::internal {
 namespace {
@@ -344,6 +346,21 @@ ImageResult<Probe> probe_gif(std::string_view bytes,
   return truncated("GIF ends before its trailer");
 }
 
+ImageResult<Probe> probe_heif(std::string_view bytes, std::string_view format,
+                              const ImageLimits& limits) {
+  Probe probe;
+  probe.info.format = format;
+  SHOAL_TRY(check_heif_boxes(bytes, limits));
+  SHOAL_TRY(sizes, heif_sizes(bytes));
+  const auto side = [](int pixels) {
+    return static_cast<std::uint64_t>(std::max(pixels, 0));
+  };
+  SHOAL_TRY(check_size(format, side(sizes.stored_width),
+                       side(sizes.stored_height), limits));
+  SHOAL_TRY(set_size(probe, side(sizes.width), side(sizes.height), limits));
+  return probe;
+}
+
 /// The name of a format that is recognised but not decoded; empty: unknown.
 std::string_view undecoded_format(std::string_view bytes) {
   struct Signature {
@@ -373,14 +390,6 @@ std::string_view undecoded_format(std::string_view bytes) {
   };
   for (const Signature& signature : kSignatures) {
     if (starts_with(bytes, signature.prefix)) return signature.name;
-  }
-  if (bytes.size() >= 12 && bytes.substr(4, 4) == "ftyp") {
-    const std::string_view brand = bytes.substr(8, 4);
-    if (brand == "avif" || brand == "avis") return "AVIF";
-    for (const std::string_view heif :
-         {"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"}) {
-      if (brand == heif) return "HEIC";
-    }
   }
   return {};
 }
@@ -426,10 +435,13 @@ ImageResult<Probe> probe(std::string_view bytes, const ImageLimits& limits) {
   if (starts_with(bytes, "GIF87a") || starts_with(bytes, "GIF89a")) {
     return probe_gif(bytes, limits);
   }
+  const std::string_view heif = heif_format(bytes);
+  if (!heif.empty()) return probe_heif(bytes, heif, limits);
   const std::string_view undecoded = undecoded_format(bytes);
   if (!undecoded.empty()) {
     return not_supported(fmt::format(
-        "{} images are not decoded; JPEG, PNG, WebP, TIFF, BMP and GIF are",
+        "{} images are not decoded; JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP and "
+        "GIF are",
         undecoded));
   }
   // BMP's signature is only two letters, so it comes last and the header's

@@ -1,9 +1,11 @@
 #include "engine/views/internal/architectures.h"
 
+// Krizhevsky et al. 2012, section 3.
+
 namespace shoal::internal {
 
-// Krizhevsky et al. 2012, section 3, as released by BVLC: the convolutions
-// alone, so the feature is the last pool's output.
+// As released by BVLC: the convolutions alone, so the feature is the last
+// pool's output.
 Net build_alexnet_bvlc(NetBuilder& builder, ObjectReader& variant) {
   if (!variant.boolean("lrn", true)) {
     variant.fail("lrn", "false", "true: the architecture has it");
@@ -22,6 +24,30 @@ Net build_alexnet_bvlc(NetBuilder& builder, ObjectReader& variant) {
        builder.conv({"conv5", "conv5_bn", 384, 256, 3, 1, 1, groups}), pool});
   net.feature = flatten();
   return net;
+}
+
+// torchvision's: fewer channels, no groups, no local response norm.
+Net build_alexnet(NetBuilder& builder, ObjectReader& variant) {
+  constexpr int kDim = 4096;
+  constexpr int kPooled = 6;
+  const int classes = read_classes(variant, 1000);
+  const Layer pool = max_pool(3, 2, 0, false);
+  const Layer trunk = sequential({
+      builder.conv({"features.0", "", 3, 64, 11, 4, 2}),
+      pool,
+      builder.conv({"features.3", "", 64, 192, 5, 1, 2}),
+      pool,
+      builder.conv({"features.6", "", 192, 384, 3, 1, 1}),
+      builder.conv({"features.8", "", 384, 256, 3, 1, 1}),
+      builder.conv({"features.10", "", 256, 256, 3, 1, 1}),
+      pool,
+      adaptive_average_pool(kPooled),
+      flatten(),
+      builder.linear("classifier.1", 256 * kPooled * kPooled, kDim,
+                     Activation::kRelu),
+      builder.linear("classifier.4", kDim, kDim, Activation::kRelu),
+  });
+  return flat_net(builder, trunk, "classifier.6", kDim, classes);
 }
 
 }  // namespace shoal::internal

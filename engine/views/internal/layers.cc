@@ -2,70 +2,84 @@
 
 #include <utility>
 
-#include <ATen/TensorOperators.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/max_pool2d.h>
+#include "engine/views/internal/graph.h"
 
 namespace shoal::internal {
 
 Layer sequential(std::vector<Layer> layers) {
-  return [layers = std::move(layers)](const at::Tensor& input) {
-    at::Tensor x = input;
-    for (const Layer& layer : layers) x = layer(x);
+  return [layers = std::move(layers)](Graph& graph, Value x) {
+    for (const Layer& layer : layers) x = layer(graph, x);
     return x;
   };
 }
 
+Layer identity() {
+  return [](Graph&, Value x) { return x; };
+}
+
 Layer concatenate(std::vector<Layer> branches) {
-  return [branches = std::move(branches)](const at::Tensor& input) {
-    std::vector<at::Tensor> outputs;
-    outputs.reserve(branches.size());
-    for (const Layer& branch : branches) outputs.push_back(branch(input));
-    return at::cat(outputs, 1);
+  return [branches = std::move(branches)](Graph& graph, Value x) {
+    std::vector<Value> parts;
+    parts.reserve(branches.size());
+    for (const Layer& branch : branches) parts.push_back(branch(graph, x));
+    return graph.concatenate(parts);
   };
 }
 
 Layer residual(Layer block, Layer shortcut) {
-  return [block = std::move(block),
-          shortcut = std::move(shortcut)](const at::Tensor& input) {
-    at::Tensor sum = block(input);
-    return sum.add_(shortcut ? shortcut(input) : input);
+  return [block = std::move(block), shortcut = std::move(shortcut)](
+             Graph& graph, Value x) {
+    const Value sum = block(graph, x);
+    return graph.add(sum, shortcut ? shortcut(graph, x) : x);
   };
 }
 
-Layer relu() {
-  return [](const at::Tensor& input) { return input.relu(); };
+Layer scale_channels(Layer scales) {
+  return [scales = std::move(scales)](Graph& graph, Value x) {
+    return graph.multiply(x, scales(graph, x));
+  };
 }
 
+Layer activate(Activation activation) {
+  return [activation](Graph& graph, Value x) {
+    return graph.activate(x, activation);
+  };
+}
+
+Layer relu() { return activate(Activation::kRelu); }
+
 Layer max_pool(int kernel, int stride, int padding, bool ceil) {
-  return [=](const at::Tensor& input) {
-    return at::max_pool2d(input, {kernel, kernel}, {stride, stride},
-                          {padding, padding}, {1, 1}, ceil);
+  return [=](Graph& graph, Value x) {
+    return graph.max_pool(x, kernel, stride, padding, ceil);
+  };
+}
+
+Layer average_pool(int kernel, int stride, int padding, bool count_padding) {
+  return [=](Graph& graph, Value x) {
+    return graph.average_pool(x, kernel, stride, padding, count_padding);
+  };
+}
+
+Layer adaptive_average_pool(int side) {
+  return [=](Graph& graph, Value x) {
+    return graph.adaptive_average_pool(x, side);
   };
 }
 
 Layer local_response_norm(int size, double alpha, double beta) {
-  return [=](const at::Tensor& input) {
-    const std::int64_t channels = input.size(1);
-    // Zero channels on both sides, so that every window has `size` channels.
-    const at::Tensor squares = at::constant_pad_nd(
-        input.square(), {0, 0, 0, 0, size / 2, size - 1 - size / 2});
-    at::Tensor sum = squares.narrow(1, 0, channels).clone();
-    for (std::int64_t i = 1; i < size; ++i) {
-      sum.add_(squares.narrow(1, i, channels));
-    }
-    return input / sum.mul_(alpha / size).add_(1).pow_(beta);
+  return [=](Graph& graph, Value x) {
+    return graph.response_norm(x, size, alpha, beta);
   };
 }
 
 Layer global_average_pool() {
-  return [](const at::Tensor& input) { return input.mean({2, 3}); };
+  return sequential({global_average_map(), flatten()});
 }
 
+Layer global_average_map() { return adaptive_average_pool(1); }
+
 Layer flatten() {
-  return [](const at::Tensor& input) { return input.flatten(1); };
+  return [](Graph& graph, Value x) { return graph.flatten(x); };
 }
 
 }  // namespace shoal::internal

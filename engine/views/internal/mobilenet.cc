@@ -19,10 +19,7 @@ struct MobileNetVariant {
 MobileNetVariant read_variant(ObjectReader& variant) {
   constexpr float kMaxWidth = 4;
   MobileNetVariant read{};
-  read.padding =
-      variant.choice("padding", {"symmetric", "tf_same"}) == "tf_same"
-          ? kSamePadding
-          : 1;
+  read.padding = read_tf_same(variant) ? kSamePadding : 1;
   read.activation = variant.choice("activation", {"relu6", "relu"}) == "relu"
                         ? Activation::kRelu
                         : Activation::kRelu6;

@@ -6,15 +6,14 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
-#include <ATen/ops/linear.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <spdlog/fmt/fmt.h>
 
 #include "common/check.h"
+#include "engine/views/internal/graph.h"
 
 namespace shoal::internal {
 namespace {
@@ -33,33 +32,6 @@ std::optional<at::ScalarType> floating_type(TensorType type) {
       break;
   }
   return std::nullopt;
-}
-
-/// What "SAME" needs in one direction, before and after.
-std::pair<std::int64_t, std::int64_t> same_padding(std::int64_t size,
-                                                   int kernel, int stride) {
-  const std::int64_t outputs = (size + stride - 1) / stride;
-  const std::int64_t total =
-      std::max<std::int64_t>((outputs - 1) * stride + kernel - size, 0);
-  return {total / 2, total - total / 2};
-}
-
-at::Tensor convolve(const at::Tensor& input, const at::Tensor& weight,
-                    const at::Tensor& bias, const Conv& spec) {
-  const auto run = [&](const at::Tensor& padded, std::int64_t vertical,
-                       std::int64_t horizontal) {
-    return at::conv2d(padded, weight, bias, {spec.stride, spec.stride},
-                      {vertical, horizontal}, {1, 1}, spec.groups);
-  };
-  if (spec.padding != kSamePadding) {
-    return run(input, spec.padding, spec.padding);
-  }
-  const auto [top, bottom] =
-      same_padding(input.size(2), spec.kernel, spec.stride);
-  const auto [left, right] =
-      same_padding(input.size(3), spec.kernel, spec.stride);
-  if (top == bottom && left == right) return run(input, top, left);
-  return run(at::constant_pad_nd(input, {left, right, top, bottom}), 0, 0);
 }
 
 }  // namespace
@@ -107,9 +79,8 @@ at::Tensor NetBuilder::take(const std::string& name,
   return precise;
 }
 
-void NetBuilder::fold_batch_norm(const std::string& name, at::Tensor& weight,
-                                 at::Tensor& bias) {
-  const std::int64_t channels = weight.size(0);
+std::pair<at::Tensor, at::Tensor> NetBuilder::take_batch_norm(
+    const std::string& name, std::int64_t channels) {
   const at::Tensor gamma = take(name + ".weight", {channels});
   const at::Tensor beta = take(name + ".bias", {channels});
   const at::Tensor mean = take(name + ".running_mean", {channels});
@@ -120,47 +91,63 @@ void NetBuilder::fold_batch_norm(const std::string& name, at::Tensor& weight,
         fmt::format("tensor {}.running_var has negative values", name)));
   }
   const at::Tensor factor = gamma / (variance + batch_norm_epsilon_).sqrt();
-  weight = weight * factor.reshape({channels, 1, 1, 1});
-  bias = beta + (bias - mean) * factor;
+  return {factor, beta - mean * factor};
 }
 
 Layer NetBuilder::conv(const Conv& spec) {
-  at::Tensor weight =
-      take(spec.name + ".weight",
-           {spec.out, spec.in / spec.groups, spec.kernel, spec.kernel});
+  Graph::ConvolutionShape shape;
+  const bool square = spec.kernel_width == 0;
+  shape.kernel_height = spec.kernel;
+  shape.kernel_width = square ? spec.kernel : spec.kernel_width;
+  shape.stride = spec.stride;
+  shape.padding_height = spec.padding;
+  shape.padding_width = square || spec.padding == kSamePadding
+                            ? spec.padding
+                            : spec.padding_width;
+  shape.groups = spec.groups;
+  at::Tensor weight = take(spec.name + ".weight",
+                           {spec.out, spec.luma ? 1 : spec.in / spec.groups,
+                            shape.kernel_height, shape.kernel_width});
+  if (spec.luma) {
+    weight =
+        weight *
+        at::tensor({0.299, 0.587, 0.114}, at::kDouble).reshape({1, 3, 1, 1});
+  }
   const bool has_batch_norm =
       !spec.batch_norm.empty() && has(spec.batch_norm + ".running_mean");
   const std::string bias_name = spec.name + ".bias";
   // Before a batch norm a bias is of no use, so most files have none there.
-  at::Tensor bias = has_batch_norm && !has(bias_name)
-                        ? at::zeros({spec.out}, at::kDouble)
-                        : take(bias_name, {spec.out});
-  if (has_batch_norm) fold_batch_norm(spec.batch_norm, weight, bias);
-  weight =
-      weight.to(device_, at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
-  bias = bias.to(device_, at::kFloat);
-  return [weight, bias, spec](const at::Tensor& input) {
-    at::Tensor output = convolve(input, weight, bias, spec);
-    switch (spec.activation) {
-      case Activation::kNone:
-        break;
-      case Activation::kRelu:
-        output.relu_();
-        break;
-      case Activation::kRelu6:
-        output.clamp_(0, 6);
-        break;
-    }
-    return output;
+  const bool no_bias = !spec.bias || (has_batch_norm && !has(bias_name));
+  at::Tensor bias = no_bias ? at::zeros({spec.out}, at::kDouble)
+                            : take(bias_name, {spec.out});
+  if (has_batch_norm) {
+    const auto [scale, shift] = take_batch_norm(spec.batch_norm, spec.out);
+    weight = weight * scale.reshape({spec.out, 1, 1, 1});
+    bias = bias * scale + shift;
+  }
+  return [name = spec.name, activation = spec.activation, shape,
+          weight = weight.to(device_, at::kFloat).contiguous(),
+          bias = bias.to(device_, at::kFloat)](Graph& graph, Value x) {
+    return graph.convolution(x, name, shape, weight, bias, activation);
   };
 }
 
-Layer NetBuilder::linear(const std::string& name, int in, int out) {
-  const at::Tensor weight =
-      take(name + ".weight", {out, in}).to(device_, at::kFloat);
-  const at::Tensor bias = take(name + ".bias", {out}).to(device_, at::kFloat);
-  return [weight, bias](const at::Tensor& input) {
-    return at::linear(input, weight, bias);
+Layer NetBuilder::linear(const std::string& name, int in, int out,
+                         Activation activation) {
+  return [name, activation,
+          weight = take(name + ".weight", {out, in}).to(device_, at::kFloat),
+          bias = take(name + ".bias", {out}).to(device_, at::kFloat)](
+             Graph& graph, Value x) {
+    return graph.linear(x, name, weight, bias, activation);
+  };
+}
+
+Layer NetBuilder::batch_norm(const std::string& name, int channels,
+                             Activation activation) {
+  const auto [scale, shift] = take_batch_norm(name, channels);
+  return [name, activation, scale = scale.to(device_, at::kFloat),
+          shift = shift.to(device_, at::kFloat)](Graph& graph, Value x) {
+    return graph.scale_shift(x, name, scale, shift, activation);
   };
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <c10/core/Device.h>
@@ -12,15 +13,13 @@
 #include "engine/views/internal/layers.h"
 #include "engine/views/safetensors.h"
 
+namespace at {
+class Tensor;
+}  // namespace at
+
 namespace shoal::internal {
 
-enum class Activation { kNone, kRelu, kRelu6 };
-
-/// TensorFlow's "SAME": output size = ceil(input size / stride); an odd pixel
-/// of padding goes to the right and the bottom.
-constexpr int kSamePadding = -1;
-
-/// A square convolution and what follows it.
+/// A convolution and what follows it.
 struct Conv {
   std::string name;        ///< its tensors are `name`.weight and .bias
   std::string batch_norm;  ///< name of its batch norm, where the file has it
@@ -31,13 +30,20 @@ struct Conv {
   int padding = 0;  ///< pixels on every side, or kSamePadding
   int groups = 1;
   Activation activation = Activation::kRelu;
+  int kernel_width = 0;   ///< pixels; 0: as `kernel`, which is the height
+  int padding_width = 0;  ///< used only with a kernel_width
+  bool bias = true;       ///< false: the file has none, nor a batch norm
+  /// The file's only input channel is BT.601 luma: the layer takes it of its
+  /// three channels, which are red, green and blue (`in` is 3).
+  bool luma = false;
 };
 
 /// Makes layers from the tensors of a weights file, each checked for shape
 /// and finite values. The first fault is kept and given by finish(), so that
 /// an architecture reads as a list of layers; layers made after a fault must
-/// not be run. A convolution has either a bias, or a batch norm, which is
-/// folded into it. Borrows the file during construction only. Owner-thread.
+/// not be run. A convolution has a bias, or a batch norm, which is folded into
+/// it, or both, or neither where its Conv says so. Borrows the file during
+/// construction only. Owner-thread.
 class NetBuilder {
  public:
   NetBuilder(const SafetensorsFile& weights, c10::Device device,
@@ -47,7 +53,13 @@ class NetBuilder {
         batch_norm_epsilon_(batch_norm_epsilon) {}
 
   Layer conv(const Conv& spec);
-  Layer linear(const std::string& name, int in, int out);
+  Layer linear(const std::string& name, int in, int out,
+               Activation activation = Activation::kNone);
+  /// A batch norm that no convolution precedes: scale and shift per channel.
+  Layer batch_norm(const std::string& name, int channels,
+                   Activation activation);
+  /// Whether the file has a tensor, for layouts that have two sets of names.
+  [[nodiscard]] bool has(const std::string& name) const;
   /// Tensors whose names start so are no part of the net (auxiliary heads).
   void ignore(const std::string& prefix) { ignored_.push_back(prefix); }
 
@@ -56,10 +68,10 @@ class NetBuilder {
   [[nodiscard]] Result<void> finish() const;
 
  private:
-  [[nodiscard]] bool has(const std::string& name) const;
   at::Tensor take(const std::string& name, std::vector<std::int64_t> shape);
-  void fold_batch_norm(const std::string& name, at::Tensor& weight,
-                       at::Tensor& bias);
+  /// A batch norm as x * first + second.
+  std::pair<at::Tensor, at::Tensor> take_batch_norm(const std::string& name,
+                                                    std::int64_t channels);
   void fail(Error error);
 
   const SafetensorsFile& weights_;

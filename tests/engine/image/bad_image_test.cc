@@ -40,6 +40,8 @@ std::vector<Sample> valid_samples() {
       {"bmp", test::encode(image, ".bmp")},
       {"tiff", test::encode(image, ".tiff")},
       {"webp", test::encode(image, ".webp")},
+      {"heic", test::encode_heif(image, ".heic")},
+      {"avif", test::encode_heif(image, ".avif")},
       {"gif", test::animated_gif(frames, 24, 16)},
       {"gif with transparency", test::gif_with_transparency(true)},
       {"animated webp", test::animated_webp(frames, 24, 16)}};
@@ -107,18 +109,6 @@ TEST(BadImage, OtherFilesAreNotImages) {
 TEST(BadImage, KnownFormatsThatAreNotDecodedAreNamed) {
   for (const auto& [bytes, name] :
        std::vector<std::pair<std::string, std::string>>{
-           {std::string("\0\0\0\x18"
-                        "ftypheic\0\0\0\0",
-                        16),
-            "HEIC"},
-           {std::string("\0\0\0\x18"
-                        "ftypmif1\0\0\0\0",
-                        16),
-            "HEIC"},
-           {std::string("\0\0\0\x1c"
-                        "ftypavif\0\0\0\0",
-                        16),
-            "AVIF"},
            {"\xff\x0a and so on", "JPEG XL"},
            {std::string("\0\0\0\x0cjP  \r\n", 10), "JPEG 2000"},
            {"8BPS and so on", "Photoshop"},
@@ -149,6 +139,98 @@ TEST(BadImage, LimitsHoldForSidesAndPixels) {
             ImageProblem::kTooManyPixels);
   EXPECT_EQ(decode_image(png, {40 * 24, 39}).error().problem,
             ImageProblem::kTooManyPixels);
+}
+
+/// `bytes` with the width in its first image spatial extents box changed.
+std::string heif_of_width(std::string bytes, std::uint32_t width) {
+  const std::size_t at = bytes.find("ispe") + 8;
+  for (std::size_t i = 0; i < 4; ++i) {
+    bytes[at + i] = static_cast<char>(width >> (24 - 8 * i) & 0xff);
+  }
+  return bytes;
+}
+
+TEST(BadImage, AHeifOfHugeSizeIsRefusedBeforeDecoding) {
+  for (const char* extension : {".heic", ".avif"}) {
+    SCOPED_TRACE(extension);
+    const std::string bytes =
+        test::encode_heif(sample_image(64, 64), extension);
+    const std::string huge = heif_of_width(bytes, 60'000);
+    EXPECT_EQ(problem_of(huge), ImageProblem::kTooManyPixels);
+    EXPECT_THAT(probe_image(huge, {}).error().message,
+                testing::HasSubstr("60000 x 64"));
+    EXPECT_EQ(problem_of(heif_of_width(bytes, 0)), ImageProblem::kBroken);
+    EXPECT_EQ(problem_of(heif_of_width(bytes, 72)), ImageProblem::kBroken);
+    EXPECT_EQ(decode_image(bytes, {64 * 64 - 1, 64}).error().problem,
+              ImageProblem::kTooManyPixels);
+  }
+}
+
+// The container may lie about the size; what decoders take memory for is what
+// the coded data say.
+TEST(BadImage, AHeifWhoseDataAreLargerThanItSaysIsRefusedBeforeDecoding) {
+  for (const char* extension : {".heic", ".avif"}) {
+    SCOPED_TRACE(extension);
+    for (const int side : {512, 1000}) {
+      std::string bytes =
+          test::encode_heif(sample_image(side, side), extension);
+      for (std::size_t at = bytes.find("ispe"); at != std::string::npos;
+           at = bytes.find("ispe", at + 1)) {
+        bytes.replace(at + 8, 8, std::string("\0\0\0\x40\0\0\0\x40", 8));
+      }
+      const auto info = probe_image(bytes, {64 * 64, 64});
+      ASSERT_FALSE(info);
+      EXPECT_EQ(info.error().problem, ImageProblem::kTooManyPixels);
+      EXPECT_THAT(info.error().message, testing::HasSubstr("coded HEIF"));
+      EXPECT_EQ(problem_of(bytes), ImageProblem::kBroken);
+    }
+  }
+}
+
+TEST(BadImage, AHeifOfExactlyTheLimitIsDecoded) {
+  for (const char* extension : {".heic", ".avif"}) {
+    for (const int side : {64, 72, 100, 333}) {
+      const auto pixels = static_cast<std::uint64_t>(side * side);
+      const auto image =
+          decode_image(test::encode_heif(sample_image(side, side), extension),
+                       {pixels, static_cast<std::uint32_t>(side)});
+      EXPECT_TRUE(image) << side << ": " << image.error().message;
+    }
+  }
+}
+
+// libdav1d would lose memory over it.
+TEST(BadImage, AHeifItemWithoutDataIsTruncated) {
+  for (const char* extension : {".heic", ".avif"}) {
+    std::string bytes = test::encode_heif(sample_image(64, 64), extension);
+    const std::size_t data_bytes =
+        bytes.size() - (bytes.find("mdat") + std::string_view("mdat").size());
+    std::string length;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      length.push_back(static_cast<char>(data_bytes >> shift & 0xff));
+    }
+    // The item's only extent ends the iloc box.
+    const std::size_t at = bytes.find(length, bytes.find("iloc"));
+    ASSERT_NE(at, std::string::npos);
+    bytes.replace(at, 4, 4, '\0');
+    EXPECT_EQ(problem_of(bytes), ImageProblem::kTruncated) << extension;
+  }
+}
+
+TEST(BadImage, AHeifOfNothingButItsHeaderIsTruncated) {
+  for (const char* brand : {"heic", "mif1", "avif"}) {
+    const std::string bytes =
+        std::string("\0\0\0\x10", 4) + "ftyp" + brand + std::string(4, '\0');
+    EXPECT_EQ(problem_of(bytes), ImageProblem::kTruncated) << brand;
+  }
+}
+
+TEST(BadImage, AHeifSequenceWithoutAStillIsNotDecoded) {
+  EXPECT_EQ(problem_of(std::string("\0\0\0\x10"
+                                   "ftypmsf1\0\0\0\0\0\0\0\x08"
+                                   "moov",
+                                   24)),
+            ImageProblem::kUnsupportedFormat);
 }
 
 TEST(BadImage, NoSideIsZero) {

@@ -11,6 +11,7 @@
 #include <jpeglib.h>
 // clang-format on
 #include <gif_lib.h>
+#include <libheif/heif.h>
 #include <tiffio.h>
 #include <webp/encode.h>
 #include <webp/mux.h>
@@ -82,6 +83,59 @@ std::string write_tiff(int width, int height, int channels, int orientation,
   }
   TIFFClose(tiff);
   return read_file(path, 1 << 20).value();
+}
+
+heif_error append_heif(heif_context* /*context*/, const void* bytes,
+                       std::size_t size, void* target) {
+  static_cast<std::string*>(target)->append(static_cast<const char*>(bytes),
+                                            size);
+  return {heif_error_Ok, heif_suberror_Unspecified, ""};
+}
+
+/// `pixels` of 3 or 4 channels as a file whose data say that they are to be
+/// turned by `orientation`.
+std::string write_heif(const std::vector<std::uint8_t>& pixels, int width,
+                       int height, int channels, std::string_view extension,
+                       int orientation, std::string_view exif) {
+  heif_context* context = heif_context_alloc();
+  heif_encoder* encoder = nullptr;
+  heif_context_get_encoder_for_format(
+      context,
+      extension == ".avif" ? heif_compression_AV1 : heif_compression_HEVC,
+      &encoder);
+  heif_encoder_set_lossy_quality(encoder, 95);
+  heif_image* image = nullptr;
+  heif_image_create(width, height, heif_colorspace_RGB,
+                    channels == 4 ? heif_chroma_interleaved_RGBA
+                                  : heif_chroma_interleaved_RGB,
+                    &image);
+  heif_image_add_plane(image, heif_channel_interleaved, width, height, 8);
+  int stride = 0;
+  std::uint8_t* plane =
+      heif_image_get_plane(image, heif_channel_interleaved, &stride);
+  for (int y = 0; y < height; ++y) {
+    std::copy_n(pixels.data() + y * width * channels, width * channels,
+                plane + y * stride);
+  }
+  heif_encoding_options* options = heif_encoding_options_alloc();
+  options->image_orientation = static_cast<heif_orientation>(orientation);
+  heif_image_handle* handle = nullptr;
+  EXPECT_EQ(
+      heif_context_encode_image(context, image, encoder, options, &handle).code,
+      heif_error_Ok);
+  if (!exif.empty()) {
+    heif_context_add_exif_metadata(context, handle, exif.data(),
+                                   static_cast<int>(exif.size()));
+  }
+  std::string bytes;
+  heif_writer writer{1, append_heif};
+  EXPECT_EQ(heif_context_write(context, &writer, &bytes).code, heif_error_Ok);
+  heif_image_handle_release(handle);
+  heif_encoding_options_free(options);
+  heif_image_release(image);
+  heif_encoder_release(encoder);
+  heif_context_free(context);
+  return bytes;
 }
 
 }  // namespace
@@ -186,6 +240,22 @@ std::string encode_tiff_turned(const Image& stored, int orientation) {
 std::string encode_float_tiff() {
   return encode_mat(cv::Mat(12, 20, CV_32FC3, cv::Scalar(0.1, 0.2, 0.3)),
                     ".tiff");
+}
+
+std::string encode_heif(const Image& image, std::string_view extension,
+                        int orientation, std::string_view exif) {
+  return write_heif(image.rgb, image.width, image.height, 3, extension,
+                    orientation, exif);
+}
+
+std::string encode_heif_alpha(std::array<std::uint8_t, 4> rgba,
+                              std::string_view extension) {
+  constexpr int kSide = 64;
+  std::vector<std::uint8_t> pixels;
+  for (int i = 0; i < kSide * kSide; ++i) {
+    pixels.insert(pixels.end(), rgba.begin(), rgba.end());
+  }
+  return write_heif(pixels, kSide, kSide, 4, extension, 1, {});
 }
 
 std::string animated_gif(const std::vector<std::array<std::uint8_t, 3>>& frames,

@@ -35,6 +35,14 @@ std::string encode_unassociated_alpha_tiff(std::array<std::uint8_t, 4> rgba);
 std::string encode_tiff_turned(const Image& stored, int orientation);
 std::string encode_float_tiff();
 
+/// `image` as HEIC (".heic", x265) or AVIF (".avif", aom). `orientation`, as
+/// in EXIF, becomes rotation and mirror properties; `exif`, if any, an item.
+std::string encode_heif(const Image& image, std::string_view extension,
+                        int orientation = 1, std::string_view exif = {});
+/// The same with pixels of one RGBA colour.
+std::string encode_heif_alpha(std::array<std::uint8_t, 4> rgba,
+                              std::string_view extension);
+
 /// Frames of one colour each.
 std::string animated_gif(const std::vector<std::array<std::uint8_t, 3>>& frames,
                          int width, int height);

@@ -207,6 +207,134 @@ TEST(DecodeImage, AppliesTheOrientationTagOfTiff) {
   }
 }
 
+class Heif : public testing::TestWithParam<const char*> {};
+
+TEST_P(Heif, IsRecognisedAndDecodedToTheSamePixels) {
+  const Image image = sample_image(120, 88);
+  const std::string bytes = test::encode_heif(image, GetParam());
+  const auto info = probe_image(bytes, {});
+  ASSERT_TRUE(info) << info.error().message;
+  EXPECT_EQ("." + info.value().format, GetParam());
+  EXPECT_EQ(info.value().width, 120U);
+  EXPECT_EQ(info.value().height, 88U);
+  EXPECT_LE(largest_difference(decoded(bytes), image), 60);
+}
+
+// The file's own rotation counts, and only once: the EXIF block that cameras
+// add says the same.
+TEST_P(Heif, IsTurnedUprightOnce) {
+  const Image upright = sample_image(120, 88);
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    SCOPED_TRACE(orientation);
+    const Image stored = stored_for(upright, orientation);
+    for (const std::string& exif :
+         {std::string(), test::exif_block(orientation, false)}) {
+      const Image image =
+          decoded(test::encode_heif(stored, GetParam(), orientation, exif));
+      EXPECT_LE(largest_difference(image, upright), 60);
+    }
+  }
+}
+
+TEST_P(Heif, PutsAlphaOnWhite) {
+  const Image clear =
+      decoded(test::encode_heif_alpha({10, 20, 30, 0}, GetParam()));
+  expect_pixel(clear, 30, 30, near(255, 255, 255), 3);
+  const Image opaque =
+      decoded(test::encode_heif_alpha({10, 20, 30, 255}, GetParam()));
+  expect_pixel(opaque, 30, 30, near(10, 20, 30), 8);
+  const Image half =
+      decoded(test::encode_heif_alpha({0, 0, 0, 102}, GetParam()));
+  expect_pixel(half, 30, 30, near(153, 153, 153), 6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, Heif, testing::Values(".heic", ".avif"),
+                         [](const auto& c) {
+                           return std::string(c.param).substr(1);
+                         });
+
+struct Reduction {
+  int width;
+  int height;
+  int target;
+  int divisor;
+};
+
+/// The smallest part whose shorter side is at least four times the target.
+TEST(DecodeImage, ReducesAJpegByItsOwnSizeAndTheTarget) {
+  for (const Reduction& c :
+       {Reduction{1920, 2500, 224, 2}, Reduction{1919, 2500, 224, 1},
+        Reduction{2501, 1921, 32, 2}, Reduction{2401, 2400, 300, 2},
+        Reduction{2401, 2399, 300, 1}, Reduction{3840, 4001, 240, 4},
+        Reduction{3839, 4001, 240, 2}, Reduction{7680, 7681, 16, 8},
+        Reduction{960, 960, 16, 1}}) {
+    const std::string jpeg =
+        test::encode(sample_image(c.width, c.height), ".jpg");
+    const auto image = decode_image(jpeg, {}, {c.target, c.target / 2});
+    ASSERT_TRUE(image);
+    const auto scaled = [&](int side) {
+      return (side + c.divisor - 1) / c.divisor;
+    };
+    EXPECT_EQ(image.value().width, scaled(c.width)) << c.width;
+    EXPECT_EQ(image.value().height, scaled(c.height)) << c.height;
+  }
+}
+
+TEST(DecodeImage, ReducesATurnedJpegUpright) {
+  const Image upright = sample_image(1920, 2400);
+  const Image expected = resize_image(upright, 960, 1200);
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    const std::string jpeg =
+        test::encode_jpeg_with(stored_for(upright, orientation),
+                               test::exif_segment(orientation, true));
+    const auto image = decode_image(jpeg, {}, {224, 224});
+    ASSERT_TRUE(image);
+    EXPECT_LE(largest_difference(image.value(), expected), 40) << orientation;
+  }
+}
+
+TEST(DecodeImage, ReducesNothingButJpeg) {
+  const Image image = sample_image(1920, 1930);
+  for (const char* extension : {".png", ".webp", ".bmp"}) {
+    const auto found =
+        decode_image(test::encode(image, extension), {}, {224, 224});
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found.value().width, 1920) << extension;
+  }
+}
+
+// What a view gets must not depend on which other views there are.
+TEST(DecodeAtSizes, GivesEachSizeWhatItAloneWouldGive) {
+  const std::vector<std::pair<int, int>> sizes = {
+      {32, 32}, {224, 224}, {400, 300}, {1200, 1200}, {64, 64}, {224, 224}};
+  for (const auto& [width, height] : std::vector<std::pair<int, int>>{
+           {4000, 3900}, {1900, 2800}, {300, 200}}) {
+    const std::string jpeg = test::encode_jpeg_with(
+        sample_image(width, height), test::exif_segment(6, false));
+    const auto together = decode_at_sizes(jpeg, {}, sizes);
+    ASSERT_TRUE(together);
+    ASSERT_EQ(together.value().size(), sizes.size());
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      const Image& found = *together.value()[i];
+      EXPECT_EQ(found.width, sizes[i].first);
+      EXPECT_EQ(found.height, sizes[i].second);
+      const auto alone = decode_at_sizes(jpeg, {}, {sizes[i]});
+      EXPECT_EQ(found.rgb, alone.value().front()->rgb);
+      const auto image =
+          decode_image(jpeg, {}, {sizes[i].first, sizes[i].second});
+      EXPECT_EQ(
+          found.rgb,
+          resize_image(image.value(), sizes[i].first, sizes[i].second).rgb);
+    }
+  }
+}
+
+TEST(DecodeAtSizes, SaysWhyBytesAreNoImage) {
+  const auto sized = decode_at_sizes("text", {}, {{32, 32}});
+  ASSERT_FALSE(sized);
+  EXPECT_EQ(sized.error().problem, ImageProblem::kNotAnImage);
+}
+
 TEST(DecodeImage, IgnoresAnOrientationOutsideOneToEight) {
   const Image image = sample_image(40, 24);
   for (const int orientation : {0, 9, 300}) {

@@ -1,3 +1,4 @@
+#include <array>
 #include <cstdlib>
 
 #include <gmock/gmock.h>
@@ -84,11 +85,11 @@ TEST_P(SharedModel, SeesTheSameOnThePhotographsThroughOurOwnDecoding) {
     const auto bytes =
         read_file(test::shared_data() / "photos" / photo, 1 << 20);
     ASSERT_TRUE(bytes);
-    const auto image = decode_image(bytes.value(), {});
-    ASSERT_TRUE(image) << image.error().message;
+    const auto sized = decode_at_sizes(
+        bytes.value(), {}, {{model.input_width, model.input_height}});
+    ASSERT_TRUE(sized) << sized.error().message;
     const Image& expected = expected_pixels.at(images.size());
-    images.push_back(
-        resize_image(image.value(), model.input_width, model.input_height));
+    images.push_back(*sized.value().front());
     ASSERT_EQ(images.back().rgb.size(), expected.rgb.size());
     double sum = 0;
     for (std::size_t i = 0; i < expected.rgb.size(); ++i) {
@@ -130,14 +131,54 @@ INSTANTIATE_TEST_SUITE_P(Models, SharedModel,
                            return std::string(model.param);
                          });
 
-class TorchvisionLayout : public testing::TestWithParam<const char*> {};
+constexpr std::array kCases = {
+    "alexnet",
+    "alexnet_bvlc",
+    "densenet121",
+    "densenet121_old_names",
+    "efficientnet_b0",
+    "efficientnet_b0_tf_same",
+    "googlenet",
+    "googlenet_bvlc",
+    "inception_v3",
+    "inception_v3_uncounted_padding",
+    "lenet",
+    "lenet_grey",
+    "lenet_tanh_average",
+    "mobilenet_v1",
+    "mobilenet_v1_tf_same",
+    "mobilenet_v2",
+    "mobilenet_v2_tf_same",
+    "resnet101",
+    "resnet152",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "torchscript",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+    "xception",
+    "xception_tf_same",
+};
 
-TEST_P(TorchvisionLayout, WithBatchNormEqualsTorchvision) {
-  const auto folder = TemporaryFolder::create("shoal-torchvision").value();
+TEST(ReferenceCases, HaveEveryArchitecture) {
+  for (const std::string_view name : cnn_architectures()) {
+    EXPECT_THAT(kCases, testing::Contains(name));
+  }
+}
+
+class RandomWeights : public testing::TestWithParam<const char*> {};
+
+TEST_P(RandomWeights, GiveTheReferenceFeaturesAndLogits) {
+  const auto folder = TemporaryFolder::create("shoal-net").value();
   const std::string command = std::string("/usr/bin/python3 ") +
                               SHOAL_SOURCE_DIR +
-                              "/tests/golden/torchvision_reference.py " +
-                              GetParam() + " " + folder.path().string();
+                              "/tests/golden/net_reference.py " + GetParam() +
+                              " " + folder.path().string();
   const int status = std::system(command.c_str());
   constexpr int kNoTorchvision = 77;
   if (WIFEXITED(status) && WEXITSTATUS(status) == kNoTorchvision) {
@@ -147,10 +188,7 @@ TEST_P(TorchvisionLayout, WithBatchNormEqualsTorchvision) {
   expect_parity(folder.path());
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, TorchvisionLayout,
-                         testing::Values("googlenet", "mobilenet_v2",
-                                         "resnet50", "squeezenet1_1",
-                                         "torchscript"),
+INSTANTIATE_TEST_SUITE_P(Models, RandomWeights, testing::ValuesIn(kCases),
                          [](const auto& model) {
                            return std::string(model.param);
                          });

@@ -1,0 +1,59 @@
+#include "daemon/eval/progress.h"
+
+#include <utility>
+
+#include <spdlog/fmt/fmt.h>
+
+namespace shoal::eval {
+namespace {
+
+constexpr std::chrono::milliseconds kRedraw{100};
+constexpr std::chrono::seconds kLine{10};
+constexpr std::size_t kBarWidth = 30;
+
+std::string in_time_units(double seconds) {
+  const auto whole = static_cast<long>(seconds + 0.5);
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{}:{:02} min", whole / 60, whole % 60);
+  return fmt::format("{}:{:02} h", whole / 3600, whole / 60 % 60);
+}
+
+}  // namespace
+
+Progress::Progress(std::ostream& out, bool terminal, std::string what,
+                   std::size_t total, Clock::time_point now)
+    : out_(out),
+      terminal_(terminal),
+      what_(std::move(what)),
+      total_(total),
+      started_(now),
+      shown_(now) {}
+
+void Progress::update(std::size_t done, Clock::time_point now) {
+  const bool last = done == total_;
+  if (!last && now - shown_ < (terminal_ ? Clock::duration(kRedraw)
+                                         : Clock::duration(kLine))) {
+    return;
+  }
+  shown_ = now;
+  const double taken = std::chrono::duration<double>(now - started_).count();
+  const double rate = taken > 0 ? static_cast<double>(done) / taken : 0;
+  std::string line = fmt::format("{}/{}  {:.0f} images/s", done, total_, rate);
+  if (last) {
+    line += ", " + in_time_units(taken);
+  } else if (rate > 0) {
+    line += ", " + in_time_units(static_cast<double>(total_ - done) / rate) +
+            " left";
+  }
+  if (!terminal_) {
+    out_ << what_ << ": " << line << "\n" << std::flush;
+    return;
+  }
+  const std::size_t filled = kBarWidth * done / total_;
+  // Blanks at the end cover a longer line before.
+  out_ << fmt::format("\r{} [{:<{}}] {}          ", what_,
+                      std::string(filled, '#'), kBarWidth, line)
+       << (last ? "\n" : "") << std::flush;
+}
+
+}  // namespace shoal::eval

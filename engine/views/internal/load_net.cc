@@ -1,0 +1,62 @@
+#include "engine/views/internal/load_net.h"
+
+#include <algorithm>
+#include <string>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "engine/views/cnn.h"
+#include "engine/views/internal/architectures.h"
+#include "engine/views/internal/translated.h"
+#include "engine/views/safetensors.h"
+
+namespace shoal::internal {
+namespace {
+
+nlohmann::json parse_variant(const ModelFolder& model) {
+  return nlohmann::json::parse(model.variant, nullptr,
+                               /*allow_exceptions=*/false);
+}
+
+}  // namespace
+
+Result<void> refuse_variant(const ModelFolder& model) {
+  const auto json = parse_variant(model);
+  ObjectReader variant(json, "variant.");
+  variant.refuse_unknown_keys();
+  return variant.finish();
+}
+
+Result<Net> load_net(const ModelFolder& model) {
+  const auto& known = architectures();
+  const auto architecture =
+      std::find_if(known.begin(), known.end(), [&](const auto& candidate) {
+        return candidate.name == model.architecture;
+      });
+  if (architecture == known.end()) {
+    return unsupported(fmt::format("architecture {} is not known; known are {}",
+                                   model.architecture,
+                                   fmt::join(cnn_architectures(), ", ")));
+  }
+  return translated([&]() -> Result<Net> {
+    const auto json = parse_variant(model);
+    ObjectReader variant(json, "variant.");
+    SHOAL_TRY(weights, SafetensorsFile::open(model.weights));
+    const float epsilon = variant.positive("batch_norm_epsilon",
+                                           architecture->batch_norm_epsilon);
+    NetBuilder builder(*weights, c10::Device(c10::kCPU), epsilon);
+    Net net = architecture->build(builder, variant);
+    variant.refuse_unknown_keys();
+    SHOAL_TRY(variant.finish());
+    if (model.bgr && json.value("grey", false)) {
+      return invalid_argument(
+          "input.channels is \"bgr\"; expected \"rgb\" where variant.grey is "
+          "true");
+    }
+    const auto built = builder.finish();
+    if (!built) return built.error().within(model.weights.string());
+    return net;
+  });
+}
+
+}  // namespace shoal::internal

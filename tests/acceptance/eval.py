@@ -1,0 +1,177 @@
+"""shoal-eval on real photographs: what it writes is what NumPy reads and what
+the daemon has; a second run reads its cache; Ctrl-C keeps what is finished.
+
+usage: eval.py BIN-DIR SHARED-DATA"""
+
+import csv
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy
+
+from daemon import Daemon, Ingest, Query, require
+
+VIEWS = ("hog", "gabor", "color", "rp", "mobilenet_v2")
+LIMIT = 96
+
+
+def shoal_eval(bin_dir, *arguments, status=0):
+    done = subprocess.run([bin_dir / "shoal-eval", *map(str, arguments)],
+                          capture_output=True, text=True)
+    assert done.returncode == status, (arguments, done)
+    return done
+
+
+def read_out(out):
+    with open(out / "index.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    features = {path.stem: numpy.load(path)
+                for path in (out / "features").iterdir()}
+    for name, values in features.items():
+        assert values.dtype == numpy.float32 and values.flags.c_contiguous
+        assert values.shape[0] == len(rows), (name, values.shape)
+        assert numpy.isfinite(values).all(), name
+    assert [int(row["row"]) for row in rows] == list(range(len(rows)))
+    return rows, features
+
+
+def check_features(bin_dir, data, folder):
+    options = ("--data", data / "caltech101-20", "--models", data / "models",
+               "--views", ",".join(VIEWS), "--cache", folder / "cache",
+               "--features-only", "--limit", LIMIT)
+    shoal_eval(bin_dir, *options, "--out", folder / "one")
+    rows, features = read_out(folder / "one")
+    assert len(rows) == LIMIT and sorted(features) == sorted(VIEWS)
+    classes = sorted(path.name for path in (data / "caltech101-20").iterdir())
+    for row in rows:
+        assert row["name"].split("/")[0] == row["class"]
+        assert classes[int(row["label"])] == row["class"]
+    assert len({row["class"] for row in rows}) == 20
+
+    again = shoal_eval(bin_dir, *options, "--out", folder / "two")
+    assert again.stderr.count("read from") == len(VIEWS), again.stderr
+    rows_again, features_again = read_out(folder / "two")
+    assert rows_again == rows
+    for view in VIEWS:
+        assert (features[view] == features_again[view]).all(), view
+    return rows, features
+
+
+def check_against_daemon(bin_dir, data, rows, features):
+    images = [(row["name"],
+               (data / "caltech101-20" / row["name"]).read_bytes())
+              for row in rows]
+    # shoal-eval computes in fp32 unless told otherwise.
+    options = ["--models", data / "models", "--set", "views.precision=fp32"]
+    with Daemon(bin_dir, *options, views=VIEWS) as daemon:
+        Ingest(daemon).send_all(images)
+        query = Query(daemon)
+        query.wait_for(lambda s: s["pending"] == 0, 300, "all features")
+        backup = daemon.folder / ("backup%d" % random.randrange(10**9))
+        query.ask("backup", dir=str(backup))
+        out = daemon.folder / "features"
+        subprocess.run([daemon.bin_dir / "shoal-dump-features", backup, out],
+                       check=True)
+        ids = (out / "ids.txt").read_text().split("\n")[:-1]
+        place = {name: i for i, name in enumerate(ids)}
+        order = [place[row["name"]] for row in rows]
+        for view in VIEWS:
+            theirs = numpy.fromfile(out / (view + ".f32"), numpy.float32)
+            theirs = theirs.reshape(len(ids), -1)[order]
+            # The store keeps fp16: a relative error of up to 2^-11.
+            scale = numpy.abs(features[view]).max()
+            worst = numpy.abs(theirs - features[view]).max() / scale
+            print("%s: largest difference from the daemon's %.2g of the "
+                  "largest value" % (view, worst))
+            assert worst < 2 ** -10, view
+
+
+def check_mnist(bin_dir, data, folder):
+    shoal_eval(bin_dir, "--data", data / "mnist", "--views", "pixels",
+               "--features-only", "--out", folder / "mnist")
+    rows, features = read_out(folder / "mnist")
+    import gzip
+    raw = gzip.open(data / "mnist" / "t10k-images-idx3-ubyte.gz").read()
+    digits = gzip.open(data / "mnist" / "t10k-labels-idx1-ubyte.gz").read()
+    pixels = numpy.frombuffer(raw, numpy.uint8, offset=16).reshape(-1, 784)
+    assert numpy.allclose(features["pixels"], pixels / 255)
+    labels = numpy.frombuffer(digits, numpy.uint8, offset=8)
+    assert [int(row["label"]) for row in rows] == labels.tolist()
+    assert [row["class"] for row in rows] == [str(d) for d in labels]
+
+
+def check_bad_files(bin_dir, data, folder):
+    bad = folder / "bad"
+    (bad / "cats").mkdir(parents=True)
+    shutil.copy(data / "photos" / "cat.png", bad / "cats" / "a, b.png")
+    (bad / "cats" / "text.jpg").write_text("hello")
+    whole = (data / "photos" / "owl.jpg").read_bytes()
+    (bad / "cats" / "half.jpg").write_bytes(whole[:len(whole) // 2])
+    done = shoal_eval(bin_dir, "--data", bad, "--views", "color",
+                      "--features-only", "--out", folder / "bad-out")
+    assert "skipped 2 of 3 images" in done.stderr, done.stderr
+    assert "half.jpg" in done.stderr and "text.jpg" in done.stderr
+    rows, _ = read_out(folder / "bad-out")
+    assert [row["name"] for row in rows] == ["cats/a, b.png"]
+    (bad / "cats" / "a, b.png").unlink()
+    shoal_eval(bin_dir, "--data", bad, "--views", "color", "--features-only",
+               "--out", folder / "none", status=1)
+
+
+def check_usage(bin_dir, data, folder):
+    folder = folder / "usage"
+    good = ("--data", data / "photos", "--out", folder)
+    done = shoal_eval(bin_dir, *good, status=2)
+    assert "--features-only" in done.stderr + done.stdout
+    shoal_eval(bin_dir, "--data", data / "photos", "--features-only", status=2)
+    done = shoal_eval(bin_dir, *good, "--features-only", status=1)
+    assert "one folder per class" in done.stderr, done.stderr
+    done = shoal_eval(bin_dir, "--data", data / "caltech101-20", "--out",
+                      folder, "--features-only", "--views", "nonet", status=1)
+    assert "no view nonet" in done.stderr, done.stderr
+
+
+def check_interrupt(bin_dir, data, folder):
+    """Interrupted in the net's pass, after that of the light views."""
+    arguments = [bin_dir / "shoal-eval", "--data", data / "caltech101-20",
+                 "--models", data / "models", "--views", "color,resnet50",
+                 "--limit", "400", "--cache", folder / "cache2",
+                 "--features-only", "--out", folder / "interrupted"]
+    process = subprocess.Popen(list(map(str, arguments)),
+                               stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 120
+    while not list((folder / "cache2").rglob("color-*.npy")):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, (process.returncode, messages)
+    assert "finished views are in the cache" in messages, messages
+    assert not (folder / "interrupted").exists()
+    assert not list((folder / "cache2").rglob("resnet50-*"))
+
+
+def main():
+    bin_dir, data = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    require(data / "caltech101-20", "the Caltech photographs")
+    require(data / "models" / "mobilenet_v2", "the pretrained models")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-eval-"))
+    try:
+        rows, features = check_features(bin_dir, data, folder)
+        check_against_daemon(bin_dir, data, rows, features)
+        check_mnist(bin_dir, data, folder)
+        check_bad_files(bin_dir, data, folder)
+        check_usage(bin_dir, data, folder)
+        check_interrupt(bin_dir, data, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
