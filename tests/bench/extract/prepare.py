@@ -20,7 +20,7 @@ import torch
 from nets import SIDE, feature_net
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "golden"))
-from torchvision_reference import write_safetensors  # noqa: E402
+from net_reference import write_safetensors  # noqa: E402
 
 
 def make_images(count):
