@@ -335,7 +335,7 @@ std::vector<Field> make_fields() {
     s.text("precision", &ViewsConfig::precision, "auto", kRestart,
            "What nets compute in: fp32, bf16, fp16 (GPUs), or auto for the "
            "fastest whose features equal fp32 ones (cosine similarity of "
-           "0.999 on a probe batch). Where the one asked for fails that or is "
+           "0.9995 on a probe batch). Where the one asked for fails that or is "
            "not there, it is fp32, and the log says so.")
         .check = check_precision;
     s.integer("batch_images", &ViewsConfig::batch_images, 32, {1, 4096},

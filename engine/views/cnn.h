@@ -46,7 +46,7 @@ void set_compute_threads(int threads);
 /// input first, so that a folder whose weights do not fit is refused here.
 /// "auto" takes bf16 on a CPU and fp16 on a GPU that computes with it. Any
 /// precision below fp32 is probed first: unless its features of a few made
-/// images have a cosine similarity of at least 0.999 to the fp32 ones, and
+/// images have a cosine similarity of at least 0.9995 to the fp32 ones, and
 /// where the device has no such precision, the view is fp32, and cnn_info says
 /// so. TorchScript modules are always fp32.
 /// Errors: kNotFound, kCorruption, kInvalidArgument (names the tensor, the
