@@ -293,37 +293,52 @@ Result<fs::path> find_target(const fs::path& models,
   return target;
 }
 
+/// What is in a folder but for its model.json.
+struct Converted {
+  std::string model_json;
+  std::uint64_t parameters = 0;
+};
+
+/// Writes the weights into `folder`. The file is closed at the end: the net
+/// will need the memory.
+Result<Converted> convert(const fs::path& file, const Release& release,
+                          const fs::path& folder,
+                          const ImportOptions& options) {
+  SHOAL_TRY(weights, WeightsFile::open(file));
+  const auto named = weights->tensors_for(std::string(release.architecture));
+  if (!named) return named.error().within(file.string());
+  const auto parameters =
+      write_weights(folder / kWeightsName, named.value(), options.source);
+  if (!parameters) return parameters.error().within(file.string());
+  const json model = make_model_json(release, *weights, named.value(), options);
+  return Converted{model.dump(2) + "\n", parameters.value()};
+}
+
+/// Builds the net and runs it on an image.
+Result<void> check_fit(const fs::path& file, const ModelFolder& model) {
+  DeviceOptions cpu;
+  cpu.device = "cpu";
+  const auto view = make_cnn_view(model, cpu);
+  if (view) return ok();
+  return view.error().within(file.string() + " does not fit architecture " +
+                             model.architecture);
+}
+
 /// As import_weights, all options being set.
 Result<ImportedModel> import_as(const fs::path& file, const Release& release,
                                 const fs::path& models,
                                 const ImportOptions& options) {
   SHOAL_TRY(target, find_target(models, options));
-  SHOAL_TRY(weights, WeightsFile::open(file));
-  auto named = weights->tensors_for(std::string(release.architecture));
-  if (!named) return named.error().within(file.string());
-  const StoredTensors& tensors = named.value();
-  const std::string text =
-      make_model_json(release, *weights, tensors, options).dump(2) + "\n";
-
   SHOAL_TRY(staging, Staging::create(target));
-  const auto parameters =
-      write_weights(staging.path() / kWeightsName, tensors, options.source);
-  if (!parameters) return parameters.error().within(file.string());
-  SHOAL_TRY(model, parse_model_json(text, staging.path()));
-  {
-    DeviceOptions cpu;
-    cpu.device = "cpu";
-    const auto view = make_cnn_view(model, cpu);
-    if (!view) {
-      return view.error().within(file.string() + " does not fit architecture " +
-                                 model.architecture);
-    }
-  }
+  SHOAL_TRY(converted, convert(file, release, staging.path(), options));
+  SHOAL_TRY(model, parse_model_json(converted.model_json, staging.path()));
+  SHOAL_TRY(check_fit(file, model));
   // Last, because a folder counts as a model's once it has this file.
-  SHOAL_TRY(write_file_atomically(staging.path() / kJsonName, text));
+  SHOAL_TRY(
+      write_file_atomically(staging.path() / kJsonName, converted.model_json));
   SHOAL_TRY(staging.publish(target, options.force));
   SHOAL_TRY(published, read_model_folder(target));
-  return ImportedModel{std::move(published), parameters.value()};
+  return ImportedModel{std::move(published), converted.parameters};
 }
 
 }  // namespace
