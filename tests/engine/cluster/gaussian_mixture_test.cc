@@ -12,12 +12,12 @@
 
 #include "engine/score/scores.h"
 #include "tests/engine/random_data.h"
-#include "tests/golden/gaussian_mixture_golden.h"
+#include "tests/golden/mixture_golden.h"
 
 namespace shoal {
 namespace {
 
-namespace g = golden::gaussian_mixture;
+namespace g = golden::mixture;
 using test::make_blobs;
 using test::normal_matrix;
 

@@ -1,4 +1,4 @@
-"""Golden mixtures of scikit-learn: python3 tests/golden/gaussian_mixture.py"""
+"""Golden mixtures of scikit-learn: python3 tests/golden/mixture.py"""
 
 import numpy
 from sklearn.cluster import KMeans
@@ -50,4 +50,4 @@ for name, data, k in data_sets():
             (name + word + "Means", fit.means_[order]),
             (name + word + "Labels", fit.predict(exact)),
         ]
-golden_header.write(__file__, SEED, "gaussian_mixture", entries)
+golden_header.write(__file__, SEED, "mixture", entries)

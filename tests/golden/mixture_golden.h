@@ -1,10 +1,10 @@
 #pragma once
 
-// Made by tests/golden/gaussian_mixture.py (python3
-// tests/golden/gaussian_mixture.py) with numpy 1.24.2, scipy 1.10.1,
-// scikit-learn 1.2.1; seed 5. Tolerances are in the tests. Do not edit.
+// Made by tests/golden/mixture.py (python3 tests/golden/mixture.py)
+// with numpy 1.24.2, scipy 1.10.1, scikit-learn 1.2.1;
+// seed 5. Tolerances are in the tests. Do not edit.
 
-namespace shoal::golden::gaussian_mixture {
+namespace shoal::golden::mixture {
 
 // clang-format off
 inline constexpr double kBlobs[] = {
@@ -273,4 +273,4 @@ inline constexpr int kTurnedDiagonalLabels[] = {
     2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2};
 // clang-format on
 
-}  // namespace shoal::golden::gaussian_mixture
+}  // namespace shoal::golden::mixture
