@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <set>
 #include <utility>
@@ -417,9 +418,12 @@ Result<void> ClusterBook::begin_activation(EpochId epoch) {
 Result<void> ClusterBook::finish_staging(bool publish,
                                          const std::string& reason) {
   SHOAL_TRY(refresh());
+  // Nothing settles before this returns, so one pass reaches everything.
+  ImageSeq at = staging_cursor_;
   for (bool done = false; !done;) {
-    SHOAL_TRY(end, catch_up(kPage));
-    done = end;
+    SHOAL_TRY(page, catch_up_after(at, kPage));
+    at = page.up_to;
+    done = page.last;
   }
   if (publish) return flip(staging_cause_);
   EpochRecord& record = staging_->record();
@@ -486,15 +490,27 @@ Result<Matrix> ClusterBook::embed_stored(
 }
 
 Result<bool> ClusterBook::catch_up(std::size_t limit) {
+  SHOAL_TRY(page, catch_up_after(staging_cursor_, limit));
+  // Images settle in another order than they came: what is still pending may
+  // be settled before the flip, so the next look begins at the first of them.
+  staging_cursor_ = page.settled_up_to;
+  return page.last || page.settled_up_to < page.up_to;
+}
+
+Result<ClusterBook::CaughtUp> ClusterBook::catch_up_after(ImageSeq after,
+                                                          std::size_t limit) {
   if (!staging_) return given_up();
   EpochState& state = *staging_;
-  SHOAL_TRY(page, store_.arrivals(staging_cursor_, limit));
-  if (page.empty()) return true;
-  SHOAL_TRY(there, store_.labels(state.id(), page));
-  SHOAL_TRY(settled, store_.labels(current_.id(), page));
+  SHOAL_TRY(page, store_.arrivals(after, limit));
+  if (page.empty()) return CaughtUp{after, after, true};
+  SHOAL_TRY(pending, store_.pending(after, limit));
+  std::vector<ImageSeq> settled;
+  std::set_difference(page.begin(), page.end(), pending.begin(), pending.end(),
+                      std::back_inserter(settled));
+  SHOAL_TRY(there, store_.labels(state.id(), settled));
   std::vector<ImageSeq> missing;
-  for (std::size_t i = 0; i < page.size(); ++i) {
-    if (!there[i] && settled[i]) missing.push_back(page[i]);
+  for (std::size_t i = 0; i < settled.size(); ++i) {
+    if (!there[i]) missing.push_back(settled[i]);
   }
   if (!missing.empty()) {
     SHOAL_TRY(embeddings, embed_stored(state, missing));
@@ -512,8 +528,11 @@ Result<bool> ClusterBook::catch_up(std::size_t limit) {
     state.write_clusters(*batch);
     SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
   }
-  staging_cursor_ = page.back();
-  return page.size() < limit;
+  CaughtUp done{page.back(), page.back(), page.size() < limit};
+  if (!pending.empty() && !(page.back() < pending.front())) {
+    done.settled_up_to = ImageSeq(pending.front().value() - 1);
+  }
+  return done;
 }
 
 Result<void> ClusterBook::flip(const std::string& cause) {

@@ -143,8 +143,9 @@ class ClusterBook {
   /// Takes up a published or held epoch, to make it current again.
   /// Errors: kNotFound; kFailedPrecondition when it is current or has no data.
   Result<void> begin_activation(EpochId epoch);
-  /// Labels up to `limit` settled images that the staged epoch has no label
-  /// for. @return true when none is left
+  /// Looks at up to `limit` images and labels the settled ones that the staged
+  /// epoch has no label for. @return true when all is done but what settles
+  /// from now on, which finish_staging labels
   Result<bool> catch_up(std::size_t limit);
   /// Publishes the staged epoch, or keeps it as held with `reason`.
   Result<void> finish_staging(bool publish, const std::string& reason);
@@ -242,6 +243,13 @@ class ClusterBook {
                                          EpochId with) const;
   Result<Matrix> embed_stored(const EpochState& state,
                               const std::vector<ImageSeq>& seqs) const;
+  struct CaughtUp {
+    ImageSeq up_to;          ///< the last image looked at
+    ImageSeq settled_up_to;  ///< before the first of them that is pending
+    bool last = false;       ///< no image follows
+  };
+  /// As catch_up, of the `limit` images after `after`.
+  Result<CaughtUp> catch_up_after(ImageSeq after, std::size_t limit);
   Result<ImageSeq> low_water() const;
   /// Images with a label in the staged epoch.
   [[nodiscard]] std::uint64_t settled_images() const;

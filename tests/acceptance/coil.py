@@ -122,6 +122,8 @@ def neighbours(bin_dir, options, images, truth):
         query.wait_for(lambda s: s["pending"] == 0 and not s["refining"], 600,
                        "the end of the backlog")
         query.refine()
+        # Also those that settled while the bootstrap run was published.
+        assert query.ask("status")["assigned"] == len(images)
         same = total = 0
         for name, _ in images:
             found = query.ask("similar", id=name, k=10)["similar"]

@@ -104,6 +104,34 @@ TEST(ClusterBook, ImagesThatArriveDuringARunAreInTheNewEpoch) {
   EXPECT_THAT(world.violations(), IsEmpty());
 }
 
+TEST(ClusterBook, ImagesThatSettleOutOfOrderDuringARunAreInTheNewEpoch) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  const EpochId run = world.book().begin_run("km", "test").value();
+  std::vector<ImageSeq> seqs;
+  const Candidate candidate = world.learn(3, &seqs);
+  const auto ids = world.book().begin_staging(run, candidate).value();
+  ASSERT_TRUE(
+      world.book().stage(ToyWorld::rows_of(candidate, seqs, ids)).has_value());
+  // Pending when catch_up comes by, settled before the flip, the later first.
+  const ImageSeq early = world.put("0-early", 0);
+  const ImageSeq late = world.put("1-late", 1);
+  const ImageSeq never = world.put("2-never", 2);
+  for (const std::size_t limit : {1U, 100U}) {
+    while (!world.book().catch_up(limit).value()) {
+    }
+  }
+  world.settle(late);
+  while (!world.book().catch_up(1).value()) {
+  }
+  world.settle(early);
+  ASSERT_TRUE(world.book().finish_staging(true, "").has_value());
+  EXPECT_EQ(world.label("0-early").cluster, world.label("0-0").cluster);
+  EXPECT_EQ(world.label("1-late").cluster, world.label("1-0").cluster);
+  EXPECT_THAT(world.violations(), IsEmpty());
+  EXPECT_EQ(world.settle(never).cluster, world.label("2-0").cluster);
+}
+
 TEST(ClusterBook, AnInterruptedRunIsFailedAndLeavesNothing) {
   ToyWorld world;
   world.add_kinds(3, 10);
