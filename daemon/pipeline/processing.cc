@@ -31,7 +31,8 @@ Processing::Processing(Store& store, const ViewsConfig& config,
       hooks_(std::move(hooks)),
       encoded_(static_cast<std::size_t>(config.batch_images) * 2,
                kMaxEncodedBytes),
-      decoded_(static_cast<std::size_t>(config.batch_images) * 2) {}
+      decoded_(static_cast<std::size_t>(config.batch_images) * 2),
+      extracted_(1) {}
 
 Processing::~Processing() { stop(); }
 
@@ -42,6 +43,7 @@ void Processing::start(bool refill) {
     decoders_.emplace_back([this] { decode(); });
   }
   extracting_ = std::thread([this] { extract(); });
+  settling_ = std::thread([this] { settle_batches(); });
 }
 
 void Processing::stop() {
@@ -57,6 +59,8 @@ void Processing::stop() {
   }
   decoded_.close();
   if (extracting_.joinable()) extracting_.join();
+  extracted_.close();
+  if (settling_.joinable()) settling_.join();
 }
 
 void Processing::notice_pending() {
@@ -237,11 +241,11 @@ void Processing::extract() {
       if (!next) break;
       batch.push_back(std::move(*next));
     }
-    finish_batch(std::move(batch));
+    if (!extracted_.send(extract_batch(std::move(batch)))) return;
   }
 }
 
-void Processing::finish_batch(std::vector<Decoded> batch) {
+Processing::Extracted Processing::extract_batch(std::vector<Decoded> batch) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<Extractor::SizedImage> images;
   std::vector<std::size_t> index_of(batch.size(), 0);
@@ -257,8 +261,8 @@ void Processing::finish_batch(std::vector<Decoded> batch) {
   metrics_.batch_retries.Increment(
       static_cast<double>(extractor_->stats().batch_retries - retries_before));
 
-  std::vector<Arrival> arrivals;
-  std::vector<Arrival> refills;
+  Extracted extracted;
+  extracted.images = batch.size();
   for (std::size_t i = 0; i < batch.size(); ++i) {
     Decoded& item = batch[i];
     Arrival arrival;
@@ -280,20 +284,31 @@ void Processing::finish_batch(std::vector<Decoded> batch) {
         item.answer->set_value(item.failure);
       }
     } else if (item.kind == Kind::kRefill) {
-      refills.push_back(std::move(arrival));
+      extracted.refills.push_back(std::move(arrival));
     } else {
-      arrivals.push_back(std::move(arrival));
+      extracted.arrivals.push_back(std::move(arrival));
     }
   }
-  if (!arrivals.empty()) {
-    settle([&](LabelStage& stage) { return stage.arrive(arrivals); });
-  }
-  if (!refills.empty()) {
-    settle(
-        [&](LabelStage& stage) { return stage.book().add_features(refills); });
-  }
   progress_ += batch.size();
-  in_flight_ -= static_cast<std::int64_t>(batch.size());
+  return extracted;
+}
+
+// ----------------------------------------------------------------- settling
+
+void Processing::settle_batches() {
+  set_thread_nice(kProcessingNice);
+  while (const auto batch = extracted_.receive()) {
+    if (!batch->arrivals.empty()) {
+      settle([&](LabelStage& stage) { return stage.arrive(batch->arrivals); });
+    }
+    if (!batch->refills.empty()) {
+      settle([&](LabelStage& stage) {
+        return stage.book().add_features(batch->refills);
+      });
+    }
+    progress_ += batch->images;
+    in_flight_ -= static_cast<std::int64_t>(batch->images);
+  }
 }
 
 void Processing::settle(std::function<Result<void>(LabelStage&)> task) {

@@ -30,8 +30,9 @@ using ProbeResult = BOOST_OUTCOME_V2_NAMESPACE::basic_result<
 
 /// The middle of the pipeline: from pending marks to features. A feeder reads
 /// pending images from the store in order of arrival, decoders turn them into
-/// pixels at the views' sizes, one extractor batches them through the views
-/// and hands the features to the label thread.
+/// pixels at the views' sizes, one extractor batches them through the views,
+/// and the last thread hands the features to the label thread while the next
+/// batch is extracted.
 ///
 /// What is in flight is bounded by the channels, whatever the backlog: the
 /// backlog is the pending marks. Images that were settled before a view was
@@ -88,6 +89,13 @@ class Processing {
     std::shared_ptr<std::promise<ProbeResult>> answer;
   };
 
+  /// A batch with its features.
+  struct Extracted {
+    std::vector<Arrival> arrivals;
+    std::vector<Arrival> refills;
+    std::size_t images = 0;  ///< with those that were only looked at
+  };
+
   void feed();
   /// Sends the next page of pending images. False when there was none.
   bool feed_pending();
@@ -97,7 +105,8 @@ class Processing {
   void wait_for_work(std::chrono::milliseconds longest);
   void decode();
   void extract();
-  void finish_batch(std::vector<Decoded> batch);
+  Extracted extract_batch(std::vector<Decoded> batch);
+  void settle_batches();
   /// Repeats `task` on the label thread until the store takes it or the
   /// pipeline stops: nothing acknowledged is dropped because a disk is full.
   void settle(std::function<Result<void>(LabelStage&)> task);
@@ -114,6 +123,7 @@ class Processing {
 
   Channel<Encoded> encoded_;
   Channel<Decoded> decoded_;
+  Channel<Extracted> extracted_;
   std::atomic<std::uint64_t> progress_{0};
   std::atomic<std::int64_t> in_flight_{0};
 
@@ -131,6 +141,7 @@ class Processing {
   std::thread feeder_;
   std::vector<std::thread> decoders_;
   std::thread extracting_;
+  std::thread settling_;
 };
 
 }  // namespace shoal

@@ -14,6 +14,7 @@
 #include "engine/image/internal/decoders.h"
 #include "engine/image/internal/mat.h"
 #include "engine/image/internal/probe.h"
+#include "engine/image/internal/shrink.h"
 
 namespace shoal {
 namespace {
@@ -143,21 +144,23 @@ Image resize_image(const Image& image, int width, int height) {
   if (image.width == width && image.height == height) return image;
   // Area averaging works only where no side grows, so the shrinking sides go
   // first.
-  cv::Mat shrunk = internal::as_mat(image);
-  const cv::Size smaller(std::min(width, image.width),
-                         std::min(height, image.height));
-  if (smaller != shrunk.size()) {
-    cv::Mat target;
-    cv::resize(shrunk, target, smaller, 0, 0, cv::INTER_AREA);
-    shrunk = target;
+  const int smaller_width = std::min(width, image.width);
+  const int smaller_height = std::min(height, image.height);
+  Image shrunk;
+  const bool shrinks =
+      smaller_width != image.width || smaller_height != image.height;
+  if (shrinks) {
+    shrunk = internal::shrink(image, smaller_width, smaller_height);
   }
+  if (smaller_width == width && smaller_height == height) return shrunk;
   Image resized;
   resized.width = width;
   resized.height = height;
   resized.rgb.resize(static_cast<std::size_t>(width) *
                      static_cast<std::size_t>(height) * 3);
   cv::Mat target = internal::as_mat(resized);
-  cv::resize(shrunk, target, target.size(), 0, 0, cv::INTER_LINEAR);
+  cv::resize(internal::as_mat(shrinks ? shrunk : image), target, target.size(),
+             0, 0, cv::INTER_LINEAR);
   return resized;
 }
 

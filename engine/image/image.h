@@ -86,7 +86,7 @@ struct DecodeTarget {
 /// preprocessing_hash covers.
 inline constexpr std::string_view kPixelRecipe =
     "upright RGB; JPEG at 1/2, 1/4 or 1/8 while the shorter side is at least "
-    "four times max(target, 240); resize area when shrinking, bilinear when "
+    "four times max(target, 240); area averages when shrinking, bilinear when "
     "enlarging";
 
 /// One image resized to several sizes, in their order.

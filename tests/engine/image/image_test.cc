@@ -1,10 +1,12 @@
 #include "engine/image/image.h"
 
 #include <filesystem>
+#include <random>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
 
 #include "common/file.h"
 #include "tests/engine/image/image_files.h"
@@ -423,6 +425,36 @@ TEST(ResizeImage, AveragesOverTheAreaWhenShrinking) {
        std::vector<std::pair<int, int>>{{16, 16}, {16, 64}, {16, 128}}) {
     const Image resized = resize_image(stripes, width, height);
     for (const std::uint8_t value : resized.rgb) EXPECT_NEAR(value, 127.5, 1);
+  }
+}
+
+TEST(ResizeImage, ShrinksAsOpenCvDoesByArea) {
+  std::mt19937 random(1);
+  for (const auto& [width, height] : std::vector<std::pair<int, int>>{
+           {97, 61}, {300, 200}, {64, 64}, {5, 3}, {1, 1}, {1000, 2}}) {
+    Image noise;
+    noise.width = width;
+    noise.height = height;
+    for (int i = 0; i < width * height * 3; ++i) {
+      noise.rgb.push_back(static_cast<std::uint8_t>(random() % 256));
+    }
+    for (int i = 0; i < 20; ++i) {
+      const int to_width = 1 + static_cast<int>(random() % width);
+      const int to_height = 1 + static_cast<int>(random() % height);
+      cv::Mat expected;
+      cv::resize(cv::Mat(height, width, CV_8UC3, noise.rgb.data()), expected,
+                 {to_width, to_height}, 0, 0, cv::INTER_AREA);
+      const Image shrunk = resize_image(noise, to_width, to_height);
+      ASSERT_EQ(shrunk.rgb.size(), expected.total() * 3);
+      int largest = 0;
+      for (std::size_t at = 0; at < shrunk.rgb.size(); ++at) {
+        largest =
+            std::max(largest, std::abs(shrunk.rgb[at] - expected.data[at]));
+      }
+      // Sums in another order round ties the other way.
+      EXPECT_LE(largest, 1) << width << " x " << height << " to " << to_width
+                            << " x " << to_height;
+    }
   }
 }
 
