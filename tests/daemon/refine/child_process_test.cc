@@ -33,7 +33,7 @@ TEST(ChildProcess, TellsADeathBySignal) {
 }
 
 TEST(ChildProcess, ASilentChildTimesOutAndCanBeStopped) {
-  auto child = shell("read line").value();
+  auto child = shell("exec sleep 1000").value();
   EXPECT_EQ(child.read_line(std::chrono::milliseconds(1)), std::nullopt);
   child.signal(SIGTERM);
   while (!child.at_end()) static_cast<void>(child.read_line(kLong));
