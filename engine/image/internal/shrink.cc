@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <vector>
 
 #include <opencv2/core/hal/intrin.hpp>
@@ -41,6 +42,15 @@ std::vector<Cover> cover_line(int from, int to) {
   return covers;
 }
 
+/// The pixel's channels, and a byte more. OpenCV's own loading of four bytes
+/// takes only aligned ones.
+cv::v_float32x4 load_pixel(const std::uint8_t* pixel) {
+  alignas(kLanes) std::array<std::uint8_t, kLanes> bytes;
+  std::memcpy(bytes.data(), pixel, kLanes);
+  return cv::v_cvt_f32(
+      cv::v_reinterpret_as_s32(cv::v_load_expand_q(bytes.data())));
+}
+
 /// Averages along a row; `row` can be read one byte past its last pixel.
 void shrink_row(const std::uint8_t* row, const std::vector<Cover>& columns,
                 float* out) {
@@ -48,9 +58,7 @@ void shrink_row(const std::uint8_t* row, const std::vector<Cover>& columns,
     const std::uint8_t* pixel = row + cover.first * kChannels;
     cv::v_float32x4 sum = cv::v_setzero_f32();
     for (const float share : cover.shares) {
-      const auto value =
-          cv::v_cvt_f32(cv::v_reinterpret_as_s32(cv::v_load_expand_q(pixel)));
-      sum = cv::v_muladd(value, cv::v_setall_f32(share), sum);
+      sum = cv::v_muladd(load_pixel(pixel), cv::v_setall_f32(share), sum);
       pixel += kChannels;
     }
     cv::v_store(out, sum);

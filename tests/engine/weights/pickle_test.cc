@@ -72,7 +72,8 @@ TEST(Pickle, ReadsPlainValues) {
 
   std::string good = bytes;
   good[good.size() - 2] = 't';
-  const auto pickle = parse_pickle(good + "more");
+  const std::string followed = good + "more";
+  const auto pickle = parse_pickle(followed);
   ASSERT_TRUE(pickle) << pickle.error().message;
   const Pickle& p = pickle.value();
   EXPECT_EQ(p.size_bytes, good.size());
