@@ -145,16 +145,21 @@ class Compute {
 
 at::Tensor run_graph(const Graph& graph, const at::Tensor& input,
                      const std::vector<at::Tensor>& parameters) {
-  const auto& nodes = graph.nodes();
-  const Shape& shape = nodes.front().shape;
+  const Shape& shape = graph.nodes().front().shape;
   TORCH_CHECK(input.dim() == 4 && input.size(1) == shape.channels &&
                   input.size(2) == shape.height && input.size(3) == shape.width,
               "the input has shape ", input.sizes(), "; expected (n, ",
               to_string(shape), ")");
+  return run_graph(graph, graph.input(), input, graph.output(), parameters);
+}
+
+at::Tensor run_graph(const Graph& graph, Value from, const at::Tensor& value,
+                     Value to, const std::vector<at::Tensor>& parameters) {
+  const auto& nodes = graph.nodes();
   const auto last = last_uses(graph);
   std::vector<at::Tensor> values(nodes.size());
-  values[graph.input()] = input;
-  for (std::size_t i = 1; i < nodes.size(); ++i) {
+  values[from] = value;
+  for (std::size_t i = from + 1; i <= to; ++i) {
     values[i] =
         apply(nodes[i].activation,
               std::visit(Compute(nodes[i], values, parameters), nodes[i].op));
@@ -162,7 +167,7 @@ at::Tensor run_graph(const Graph& graph, const at::Tensor& input,
       if (last[read] == i) values[read].reset();
     }
   }
-  return values[graph.output()];
+  return values[to];
 }
 
 }  // namespace shoal::internal

@@ -1,6 +1,7 @@
 #include "engine/views/internal/net_builder.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -37,7 +38,7 @@ std::optional<at::ScalarType> floating_type(TensorType type) {
 }  // namespace
 
 bool NetBuilder::has(const std::string& name) const {
-  return weights_.tensors().count(name) != 0;
+  return weights_ != nullptr && weights_->tensors().count(name) != 0;
 }
 
 void NetBuilder::fail(Error error) {
@@ -48,9 +49,10 @@ at::Tensor NetBuilder::take(const std::string& name,
                             std::vector<std::int64_t> shape) {
   const at::Tensor nothing = at::zeros(shape, at::kDouble);
   if (error_) return nothing;
+  if (weights_ == nullptr) return draw(name, shape);
   taken_.insert(name);
-  const auto place = weights_.tensors().find(name);
-  if (place == weights_.tensors().end()) {
+  const auto place = weights_->tensors().find(name);
+  if (place == weights_->tensors().end()) {
     fail(invalid_argument(fmt::format("tensor {} is missing", name)));
     return nothing;
   }
@@ -77,6 +79,23 @@ at::Tensor NetBuilder::take(const std::string& name,
         fmt::format("tensor {} has values that are not finite", name)));
   }
   return precise;
+}
+
+at::Tensor NetBuilder::draw(const std::string& name,
+                            const std::vector<std::int64_t>& shape) {
+  at::Tensor values = at::zeros(shape, at::kDouble);
+  auto* out = values.data_ptr<double>();
+  if (shape.size() == 1) {
+    // Only a batch norm has a weight or a variance of one dimension.
+    const bool factor = name.find(".weight") != std::string::npos ||
+                        name.find(".running_var") != std::string::npos;
+    std::fill_n(out, shape[0], factor ? 1.0 : 0.0);
+    return values;
+  }
+  const auto inputs = static_cast<double>(values.numel() / shape[0]);
+  std::normal_distribution<double> normal(0, std::sqrt(2 / inputs));
+  std::generate_n(out, values.numel(), [&] { return normal(random_); });
+  return values;
 }
 
 std::pair<at::Tensor, at::Tensor> NetBuilder::take_batch_norm(
@@ -153,7 +172,8 @@ Layer NetBuilder::batch_norm(const std::string& name, int channels,
 
 Result<void> NetBuilder::finish() const {
   if (error_) return *error_;
-  for (const auto& [name, info] : weights_.tensors()) {
+  if (weights_ == nullptr) return ok();
+  for (const auto& [name, info] : weights_->tensors()) {
     const bool ignored =
         std::any_of(ignored_.begin(), ignored_.end(),
                     [&tensor = name](const std::string& prefix) {

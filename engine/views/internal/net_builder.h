@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <random>
 #include <set>
 #include <string>
 #include <utility>
@@ -39,18 +41,22 @@ struct Conv {
 };
 
 /// Makes layers from the tensors of a weights file, each checked for shape
-/// and finite values. The first fault is kept and given by finish(), so that
-/// an architecture reads as a list of layers; layers made after a fault must
-/// not be run. A convolution has a bias, or a batch norm, which is folded into
-/// it, or both, or neither where its Conv says so. Borrows the file during
-/// construction only. Owner-thread.
+/// and finite values, or from random ones. The first fault is kept and given
+/// by finish(), so that an architecture reads as a list of layers; layers made
+/// after a fault must not be run. A convolution has a bias, or a batch norm,
+/// which is folded into it, or both, or neither where its Conv says so. Borrows
+/// the file during construction only. Owner-thread.
 class NetBuilder {
  public:
   NetBuilder(const SafetensorsFile& weights, c10::Device device,
              double batch_norm_epsilon)
-      : weights_(weights),
+      : weights_(&weights),
         device_(device),
         batch_norm_epsilon_(batch_norm_epsilon) {}
+  /// Without a file: weights are drawn by `seed` (He et al. 2015: normal,
+  /// variance 2 / number of inputs), biases are 0, batch norms do nothing.
+  NetBuilder(std::uint64_t seed, c10::Device device)
+      : device_(device), random_(seed) {}
 
   Layer conv(const Conv& spec);
   Layer linear(const std::string& name, int in, int out,
@@ -69,14 +75,17 @@ class NetBuilder {
 
  private:
   at::Tensor take(const std::string& name, std::vector<std::int64_t> shape);
+  at::Tensor draw(const std::string& name,
+                  const std::vector<std::int64_t>& shape);
   /// A batch norm as x * first + second.
   std::pair<at::Tensor, at::Tensor> take_batch_norm(const std::string& name,
                                                     std::int64_t channels);
   void fail(Error error);
 
-  const SafetensorsFile& weights_;
+  const SafetensorsFile* weights_ = nullptr;
   c10::Device device_;
-  double batch_norm_epsilon_;
+  double batch_norm_epsilon_ = 0;
+  std::mt19937_64 random_;
   std::set<std::string> taken_;
   std::vector<std::string> ignored_;
   std::optional<Error> error_;

@@ -104,6 +104,31 @@ TEST(Graph, DoesNotFuseWhatIsNeededTwice) {
                            run_graph(graph, input, values(graph))));
 }
 
+TEST(Graph, ItsPartsOneAfterTheOtherAreTheWhole) {
+  torch::manual_seed(4);
+  const Layer block =
+      residual(sequential({conv("b", 4, 4, 3, Activation::kRelu, 1),
+                           conv("c", 4, 4, 1, Activation::kNone)}),
+               nullptr);
+  const Graph graph =
+      build_graph(sequential({conv("a", 3, 4, 3, Activation::kRelu), block,
+                              global_average_pool()}),
+                  kInput)
+          .value();
+  const auto x = torch::randn({2, 3, 9, 11});
+  const at::Tensor whole = run_graph(graph, x, values(graph));
+  constexpr Value kFirstConvolution = 1;
+  const at::Tensor front =
+      run_graph(graph, graph.input(), x, kFirstConvolution, values(graph));
+  EXPECT_EQ(front.sizes(), (std::vector<std::int64_t>{2, 4, 7, 9}));
+  EXPECT_TRUE(at::equal(
+      run_graph(graph, kFirstConvolution, front, graph.output(), values(graph)),
+      whole));
+  EXPECT_TRUE(at::equal(
+      run_graph(graph, graph.output(), whole, graph.output(), values(graph)),
+      whole));
+}
+
 TEST(Graph, CanBeTrained) {
   const Layer net =
       sequential({residual(conv("a", 3, 3, 3, Activation::kRelu6, 1), nullptr),
