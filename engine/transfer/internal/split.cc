@@ -33,6 +33,18 @@ Result<void> check_examples(const std::vector<std::size_t>& rows,
   return ok();
 }
 
+Result<void> check_rows(const std::vector<std::size_t>& rows,
+                        std::size_t available) {
+  for (const std::size_t row : rows) {
+    if (row >= available) {
+      return invalid_argument("transfer learner: there is no row " +
+                              std::to_string(row) + " of " +
+                              std::to_string(available));
+    }
+  }
+  return ok();
+}
+
 Split hold_out(const std::vector<std::size_t>& rows,
                const std::vector<int>& labels, int classes, double share,
                std::uint64_t seed) {

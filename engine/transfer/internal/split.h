@@ -16,6 +16,10 @@ namespace shoal::internal {
                                           const std::vector<int>& labels,
                                           int classes, std::size_t available);
 
+/// Errors: kInvalidArgument for a row that is not below `available`.
+[[nodiscard]] Result<void> check_rows(const std::vector<std::size_t>& rows,
+                                      std::size_t available);
+
 /// Rows to learn from and rows that only tell when to stop.
 struct Split {
   LabelledRows learned;
