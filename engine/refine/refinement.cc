@@ -5,6 +5,7 @@
 
 #include "engine/refine/cluster_identity.h"
 #include "engine/refine/internal/kmeans_method.h"
+#include "engine/refine/internal/training.h"
 #include "engine/score/distances.h"
 #include "engine/score/sampling.h"
 #include "engine/score/scores.h"
