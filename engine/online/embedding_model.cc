@@ -8,35 +8,24 @@
 #include "common/bytes.h"
 #include "common/check.h"
 #include "engine/cluster/pca.h"
+#include "engine/online/internal/model_bytes.h"
 
 namespace shoal {
 namespace {
 
-constexpr std::string_view kAffineKind = "normalized_affine";
+using internal::kMaxModelDim;
+using internal::normalize_rows;
+using internal::read_inputs;
+using internal::read_values;
+using internal::write_inputs;
+using internal::write_values;
+
 constexpr std::uint32_t kAffineVersion = 1;
-/// Bounds on what load accepts: far above any real model, far below what
-/// would exhaust memory.
-constexpr std::uint32_t kMaxInputs = 256;
-constexpr std::uint32_t kMaxDim = 1U << 20;
 
 Eigen::Index total_dim(const std::vector<EmbeddingInput>& inputs) {
   Eigen::Index total = 0;
   for (const EmbeddingInput& input : inputs) total += input.dim;
   return total;
-}
-
-/// `out` = the rows divided by their length. Scaled by the largest value
-/// first: squares of finite values may overflow. A row of zeros stays zero.
-void normalize_rows(const Matrix& rows, Eigen::Ref<Matrix> out) {
-  for (Eigen::Index i = 0; i < rows.rows(); ++i) {
-    const float largest = rows.row(i).cwiseAbs().maxCoeff();
-    if (!(largest > 0)) {
-      out.row(i).setZero();
-      continue;
-    }
-    out.row(i) = rows.row(i) / largest;
-    out.row(i) /= out.row(i).norm();
-  }
 }
 
 /// z = W (v_1/|v_1|, v_2/|v_2|, ...) - b: all that whitened PCA of normalised
@@ -79,14 +68,11 @@ class NormalizedAffine final : public EmbeddingModel {
 
   std::string serialize() const override {
     ByteWriter out;
-    out.string(kAffineKind).number(kAffineVersion);
-    out.number(static_cast<std::uint32_t>(inputs_.size()));
-    for (const EmbeddingInput& input : inputs_) {
-      out.string(input.view).number(static_cast<std::uint32_t>(input.dim));
-    }
+    out.string(internal::kAffineKind).number(kAffineVersion);
+    write_inputs(out, inputs_);
     out.number(static_cast<std::uint32_t>(weight_.rows()));
-    append(out, weight_.data(), weight_.size());
-    append(out, offset_.data(), offset_.size());
+    write_values(out, weight_.data(), weight_.size());
+    write_values(out, offset_.data(), offset_.size());
     return out.take();
   }
 
@@ -98,26 +84,10 @@ class NormalizedAffine final : public EmbeddingModel {
                          "; this program knows version " +
                          std::to_string(kAffineVersion));
     }
-    const auto count = in.number<std::uint32_t>();
-    if (count > kMaxInputs) {
-      return corruption("embedding model of " + std::to_string(count) +
-                        " inputs");
-    }
-    std::vector<EmbeddingInput> inputs;
-    for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
-      EmbeddingInput input;
-      input.view = in.string();
-      const auto dim = in.number<std::uint32_t>();
-      if (!in.failed() && (dim == 0 || dim > kMaxDim)) {
-        return corruption("embedding model input of " + std::to_string(dim) +
-                          " values");
-      }
-      input.dim = static_cast<int>(dim);
-      inputs.push_back(std::move(input));
-    }
+    SHOAL_TRY(inputs, read_inputs(in));
     const auto dim = in.number<std::uint32_t>();
     if (in.failed()) return corruption("embedding model ends too early");
-    if (inputs.empty() || dim == 0 || dim > kMaxDim) {
+    if (inputs.empty() || dim == 0 || dim > kMaxModelDim) {
       return corruption("embedding model without inputs or dimensions");
     }
     // Before anything of the claimed size is allocated.
@@ -130,8 +100,8 @@ class NormalizedAffine final : public EmbeddingModel {
     }
     Matrix weight(dim, static_cast<Eigen::Index>(columns));
     Vector offset(dim);
-    take(in, weight.data(), weight.size());
-    take(in, offset.data(), offset.size());
+    read_values(in, weight.data(), weight.size());
+    read_values(in, offset.data(), offset.size());
     SHOAL_TRY(in.finish("embedding model"));
     if (!weight.allFinite() || !offset.allFinite()) {
       return corruption("embedding model with values that are not finite");
@@ -141,16 +111,6 @@ class NormalizedAffine final : public EmbeddingModel {
   }
 
  private:
-  static void append(ByteWriter& out, const float* values, Eigen::Index size) {
-    out.raw({reinterpret_cast<const char*>(values),
-             static_cast<std::size_t>(size) * sizeof(float)});
-  }
-  static void take(ByteReader& in, float* values, Eigen::Index size) {
-    const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(float);
-    const std::string_view from = in.raw(bytes);
-    if (from.size() == bytes) std::memcpy(values, from.data(), bytes);
-  }
-
   std::vector<EmbeddingInput> inputs_;
   Matrix weight_;
   Vector offset_;
@@ -163,7 +123,8 @@ Result<std::unique_ptr<EmbeddingModel>> load_embedding_model(
   ByteReader in(bytes);
   const std::string kind = in.string();
   if (in.failed()) return corruption("embedding model ends too early");
-  if (kind == kAffineKind) return NormalizedAffine::parse(in);
+  if (kind == internal::kAffineKind) return NormalizedAffine::parse(in);
+  if (kind == internal::kNetKind) return internal::read_net_embedding(in);
   return unsupported(
       "embedding model of a kind that this program does not "
       "know");

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/refine/cluster_identity.h"
+#include "engine/refine/internal/deep_method.h"
 #include "engine/refine/internal/kmeans_method.h"
 #include "engine/refine/internal/training.h"
 #include "engine/score/distances.h"
@@ -281,8 +282,16 @@ Result<std::unique_ptr<RefinementMethod>> make_refinement_method(
   if (name == "km") {
     return std::unique_ptr<RefinementMethod>(std::make_unique<KMeansMethod>());
   }
+  std::string known = "km";
+  for (const DeepMethod::Recipe& recipe : DeepMethod::recipes()) {
+    if (name == recipe.name) {
+      return std::unique_ptr<RefinementMethod>(
+          std::make_unique<DeepMethod>(recipe));
+    }
+    known += ", " + std::string(recipe.name);
+  }
   return not_found("no refinement method is called '" + std::string(name) +
-                   "'; there is: km");
+                   "'; there is: " + known);
 }
 
 Result<Candidate> run_refinement(const RefinementMethod& method,

@@ -102,6 +102,9 @@ class RefinementMethod {
 /// embeddings of all rows are held. The unit of z is the root mean squared
 /// distance of the training rows to their centroids, so that a typical member
 /// is at distance 1 and Student-t confidences are comparable between epochs.
+/// jule, idec, mvec-km, mvec-jule, mvec-idec, dmvc-fix-jule, dmvc-fix-idec,
+/// dmvc: the papers' methods (ALGORITHMS sections 3 to 5), on a sample whose
+/// views take up to 1 GiB; z is what the learned net gives (mvec: as km).
 /// Errors: kNotFound, listing the known names.
 [[nodiscard]] Result<std::unique_ptr<RefinementMethod>> make_refinement_method(
     std::string_view name);

@@ -11,55 +11,16 @@
 #include "engine/score/sampling.h"
 #include "engine/score/scores.h"
 #include "tests/engine/random_data.h"
+#include "tests/engine/refine/scene.h"
 
 namespace shoal {
 namespace {
 
 using test::make_blobs;
-
-/// Views held in memory; notes the largest block that was asked for.
-class MemoryFeatures final : public FeatureSource {
- public:
-  explicit MemoryFeatures(std::vector<Matrix> views)
-      : views_(std::move(views)) {
-    for (std::size_t v = 0; v < views_.size(); ++v) {
-      inputs_.push_back(
-          {"view" + std::to_string(v), static_cast<int>(views_[v].cols())});
-    }
-  }
-  const std::vector<EmbeddingInput>& inputs() const override { return inputs_; }
-  std::size_t size() const override {
-    return static_cast<std::size_t>(views_.front().rows());
-  }
-  Result<std::vector<Matrix>> read(
-      const std::vector<std::size_t>& rows) override {
-    largest_read_ = std::max(largest_read_, rows.size());
-    if (failing_) return io_error("the disk is gone");
-    std::vector<Matrix> taken;
-    for (const Matrix& view : views_) taken.push_back(take_rows(view, rows));
-    return taken;
-  }
-  void fail() { failing_ = true; }
-  [[nodiscard]] std::size_t largest_read() const { return largest_read_; }
-
- private:
-  std::vector<Matrix> views_;
-  std::vector<EmbeddingInput> inputs_;
-  std::size_t largest_read_ = 0;
-  bool failing_ = false;
-};
-
-struct Scene {
-  MemoryFeatures features;
-  std::vector<int> truth;
-};
-
-/// Two views of k kinds of thing.
-Scene make_scene(int n, int k, std::uint64_t seed) {
-  auto first = make_blobs(n, 24, k, 2, seed);
-  auto second = make_blobs(n, 12, k, 2, seed + 50);
-  return {MemoryFeatures({first.data, second.data}), first.truth};
-}
+using test::make_scene;
+using test::MemoryFeatures;
+using test::Scene;
+using test::with_clusters;
 
 Result<Candidate> run(FeatureSource& features,
                       const std::vector<RowConstraint>& constraints,
@@ -69,12 +30,6 @@ Result<Candidate> run(FeatureSource& features,
   const auto method = make_refinement_method("km").value();
   return run_refinement(*method, features, constraints, known, options,
                         control);
-}
-
-RefinementOptions with_clusters(int k) {
-  RefinementOptions options;
-  options.clusters = k;
-  return options;
 }
 
 TEST(Refinement, FindsTheKindsAndDescribesThemFully) {
