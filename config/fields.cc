@@ -363,8 +363,13 @@ std::vector<Field> make_fields() {
     Section s(all, "refine", &Config::refine);
     s.text("method", &RefineConfig::method, "km", kReloads,
            "How clusters are learned. km: views normalised, joined, reduced "
-           "by a whitening PCA, then k-means.")
-        .allowed = {"km"};
+           "by a whitening PCA, then k-means. jule, idec: joint learning of "
+           "a net and clusters on the joined views. mvec-...: an ensemble of "
+           "each view's own clusters. dmvc-fix-...: a net per view and one "
+           "over them, learned in turn. dmvc: the same, refined as a whole.")
+        .allowed = {"km",        "jule",      "idec",          "mvec-km",
+                    "mvec-jule", "mvec-idec", "dmvc-fix-jule", "dmvc-fix-idec",
+                    "dmvc"};
     s.integer_or_auto("clusters", &RefineConfig::clusters, {1, 100'000},
                       "clusters", kReloads,
                       "How many clusters a run makes. auto: estimated from "
