@@ -12,7 +12,7 @@ namespace shoal {
 namespace {
 
 constexpr std::string_view kMagic = "SHOALRUN";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 36;
 
 std::string_view digest_bytes(const Sha256Digest& digest) {
@@ -101,8 +101,9 @@ Result<void> read_ended(ByteReader& in, Candidate& candidate) {
 Result<void> read_rows(ByteReader& in, LoadedCandidate& loaded) {
   Candidate& candidate = loaded.candidate;
   const auto dim = static_cast<std::size_t>(candidate.model->dim());
-  const std::size_t row_bytes =
-      sizeof(std::uint64_t) + sizeof(std::int32_t) + (2 + dim) * sizeof(float);
+  const std::size_t row_bytes = sizeof(std::uint64_t) + sizeof(std::int32_t) +
+                                sizeof(std::uint8_t) +
+                                (2 + dim) * sizeof(float);
   const std::size_t n = take_count(in, row_bytes);
   if (in.failed()) return corruption("candidate ends too early");
   candidate.embeddings.resize(static_cast<Eigen::Index>(n),
@@ -113,6 +114,10 @@ Result<void> read_rows(ByteReader& in, LoadedCandidate& loaded) {
     const auto label = in.number<std::int32_t>();
     const auto confidence = in.number<float>();
     const auto distance = in.number<float>();
+    const auto confirmed = in.number<std::uint8_t>();
+    if (confirmed > 1 || (confirmed == 1 && label < 0)) {
+      return corruption("candidate that confirms an image without a cluster");
+    }
     if (label < -1 ||
         label >= static_cast<std::int64_t>(candidate.clusters.size())) {
       return corruption("candidate with label " + std::to_string(label) +
@@ -124,6 +129,7 @@ Result<void> read_rows(ByteReader& in, LoadedCandidate& loaded) {
     candidate.labels.push_back(label);
     candidate.confidences.push_back(confidence);
     candidate.distances.push_back(distance);
+    candidate.confirmed.push_back(confirmed);
   }
   if (!candidate.embeddings.allFinite()) {
     return corruption("candidate with an embedding that is not finite");
@@ -191,6 +197,7 @@ Result<void> write_candidate(const std::filesystem::path& file,
   SHOAL_CHECK(candidate.model != nullptr && candidate.labels.size() == n &&
                   candidate.confidences.size() == n &&
                   candidate.distances.size() == n &&
+                  candidate.confirmed.size() == n &&
                   candidate.embeddings.rows() == static_cast<Eigen::Index>(n),
               "one entry per image");
   ByteWriter out;
@@ -220,7 +227,8 @@ Result<void> write_candidate(const std::filesystem::path& file,
     out.number(seqs[i].value())
         .number(static_cast<std::int32_t>(candidate.labels[i]))
         .number(candidate.confidences[i])
-        .number(candidate.distances[i]);
+        .number(candidate.distances[i])
+        .number(candidate.confirmed[i]);
   }
   const Sha256Digest digest = sha256(out.bytes());
   out.raw(digest_bytes(digest));

@@ -39,7 +39,10 @@ Result<void> check_request(std::size_t rows,
   if (options.clusters < 0 || options.max_clusters < 1 ||
       options.embedding_dim < 1 || options.max_train_images < needed ||
       !(options.novelty_quantile > 0) || options.novelty_quantile > 1 ||
-      !(options.novelty_slack > 0)) {
+      !(options.novelty_slack > 0) || !(options.confirmation.share >= 0) ||
+      options.confirmation.share > 1 ||
+      !(options.confirmation.min_agreement >= 0) ||
+      options.confirmation.min_agreement > 1) {
     return invalid_argument("refinement options are out of range");
   }
   for (std::size_t i = 0; i < constraints.size(); ++i) {
@@ -86,6 +89,7 @@ Result<void> check_result(const MethodResult& result, std::size_t rows) {
       result.centroids.cols() == result.model->dim() &&
       result.embeddings.cols() == result.model->dim() &&
       result.embeddings.rows() == static_cast<Eigen::Index>(rows) &&
+      (result.agreement.empty() || result.agreement.size() == rows) &&
       result.labels.size() == rows &&
       std::all_of(result.labels.begin(), result.labels.end(), [&](int label) {
         return label >= -1 && label < result.centroids.rows();
@@ -346,6 +350,14 @@ Result<Candidate> run_refinement(const RefinementMethod& method,
   for (const ClusterId id : known) {
     if (!contains(identity.continues, id)) candidate.ended.try_emplace(id);
   }
+  std::vector<bool> settled;
+  for (const RowConstraint& row : constraints) {
+    settled.push_back(row.fixed.valid());
+  }
+  candidate.confirmed =
+      choose_confirmed({candidate.labels, candidate.distances, result.agreement,
+                        settled, result.embeddings, static_cast<int>(clusters)},
+                       options.confirmation);
   candidate.model = std::move(result.model);
   candidate.embeddings = std::move(result.embeddings);
   candidate.churn = find_churn(constraints, candidate);

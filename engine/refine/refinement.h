@@ -15,6 +15,7 @@
 #include "common/prototype.h"
 #include "common/result.h"
 #include "engine/online/embedding_model.h"
+#include "engine/refine/confirmation.h"
 
 namespace shoal {
 
@@ -49,6 +50,7 @@ struct RefinementOptions {
   /// would turn away every other.
   double novelty_quantile = 0.99;
   double novelty_slack = 1.25;
+  ConfirmationOptions confirmation;
   std::uint64_t seed = 0;
 };
 
@@ -69,6 +71,9 @@ struct MethodResult {
   Matrix embeddings;  ///< (n, d): the model's z of every row
   /// (n): 0..k-1; -1 for a row that is forbidden in every cluster.
   std::vector<int> labels;
+  /// (n): how far the views back the row's label (agreement_with_cluster); NaN
+  /// for a row that was not trained on. Empty: the method has no such views.
+  std::vector<float> agreement;
   std::string note;  ///< how k was found, what was sampled; for people
 };
 
@@ -130,7 +135,8 @@ struct Candidate {
   std::vector<int> labels;         ///< (n) position in `clusters`; -1: pool
   std::vector<float> confidences;  ///< (n)
   std::vector<float> distances;    ///< (n)
-  Matrix embeddings;               ///< (n, d)
+  std::vector<std::uint8_t> confirmed;   ///< (n) 1: this run makes it final
+  Matrix embeddings;                     ///< (n, d)
   std::map<std::string, double> scores;  ///< "silhouette", "inertia", ...
   double churn = 0;  ///< share of free rows with a previous label that moved
 };

@@ -1,6 +1,7 @@
 #include "engine/refine/internal/deep_method.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <memory>
 #include <utility>
@@ -37,6 +38,8 @@ struct Training {
 struct Learned {
   std::unique_ptr<EmbeddingModel> model;
   std::vector<int> labels;  ///< (training rows), group g has label g
+  /// Each view's own, where there are several; else empty.
+  std::vector<std::vector<int>> partitions;
 };
 
 std::size_t training_limit(const MethodInput& input) {
@@ -148,6 +151,7 @@ class Learner {
                                         control_.cancelled));
     Learned learned;
     learned.labels = keep_groups(std::move(labels));
+    learned.partitions = std::move(partitions);
     SHOAL_TRY(model, fit_joined_pca(input_, control_, training_.rows,
                                     {"embed", kLearnEnd, kLearnEnd}));
     learned.model = std::move(model);
@@ -165,7 +169,11 @@ class Learner {
     options.progress = part_of_learning(0, 1);
     SHOAL_TRY(found, multi_view_clustering(training_.views,
                                            training_.constraints, options));
-    return with_net(std::move(found.net), std::move(found.labels));
+    SHOAL_TRY(learned, with_net(std::move(found.net), std::move(found.labels)));
+    for (PretrainedView& view : found.views) {
+      learned.partitions.push_back(std::move(view.labels));
+    }
+    return std::move(learned);
   }
 
   [[nodiscard]] Result<Learned> with_net(MultiViewNet net,
@@ -288,6 +296,23 @@ Matrix means(const Matrix& z, const std::vector<std::size_t>& rows,
   return centroids;
 }
 
+/// Per row of the run; see MethodResult::agreement. One view alone agrees with
+/// itself: that says nothing.
+Result<std::vector<float>> agreement_of(
+    const std::vector<std::vector<int>>& partitions, const Training& training,
+    const std::vector<int>& labels) {
+  std::vector<float> all;
+  if (partitions.size() < 2) return all;
+  std::vector<int> own;
+  for (const std::size_t row : training.rows) own.push_back(labels[row]);
+  SHOAL_TRY(known, agreement_with_cluster(partitions, own));
+  all.assign(labels.size(), std::numeric_limits<float>::quiet_NaN());
+  for (std::size_t i = 0; i < training.rows.size(); ++i) {
+    all[training.rows[i]] = known[i];
+  }
+  return all;
+}
+
 double inertia(const Matrix& z, const std::vector<std::size_t>& rows,
                const std::vector<int>& labels, const Matrix& centroids) {
   double sum = 0;
@@ -336,6 +361,9 @@ Result<MethodResult> DeepMethod::learn(const MethodInput& input,
     int& label = result.labels[training.rows[i]];
     if (label >= 0) label = learned.labels[i];
   }
+  SHOAL_TRY(agreement,
+            agreement_of(learned.partitions, training, result.labels));
+  result.agreement = std::move(agreement);
   report(control, "assign", 1);
   return result;
 }

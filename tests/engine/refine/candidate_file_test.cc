@@ -44,6 +44,8 @@ Fixture make_fixture() {
     made.candidate.labels.push_back(static_cast<int>(i % 4) - 1);
     made.candidate.confidences.push_back(0.25F);
     made.candidate.distances.push_back(static_cast<float>(i));
+    made.candidate.confirmed.push_back(made.candidate.labels.back() >= 0 &&
+                                       i % 2 == 0);
     made.seqs.emplace_back(100 + 3 * i);
   }
   made.candidate.scores = {{"silhouette", -0.25}, {"inertia", 17.5}};

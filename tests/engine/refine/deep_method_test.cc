@@ -1,5 +1,6 @@
 #include "engine/refine/internal/deep_method.h"
 
+#include <numeric>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -161,6 +162,35 @@ INSTANTIATE_TEST_SUITE_P(Methods, EveryDeepMethod,
                            }
                            return name;
                          });
+
+TEST(DeepMethod, ConfirmsWhatTheViewsAgreeOn) {
+  Scene scene = make_scene(kImages, kKinds, 8, kSpread);
+  std::vector<RowConstraint> constraints(kImages);
+  RefinementOptions options = with_clusters(kKinds);
+  const Candidate first =
+      run("mvec-km", scene.features, constraints, options).value();
+  const auto count = [](const Candidate& candidate) {
+    return std::accumulate(candidate.confirmed.begin(),
+                           candidate.confirmed.end(), 0);
+  };
+  EXPECT_EQ(count(first), kImages / 5);  // a fifth of each
+  // One cluster fixed: its images are not confirmed again.
+  for (std::size_t i = 0; i < kImages; ++i) {
+    if (first.labels[i] == 0) constraints[i].fixed = ClusterId(7);
+  }
+  const Candidate second =
+      run("mvec-km", scene.features, constraints, options).value();
+  for (std::size_t i = 0; i < kImages; ++i) {
+    if (!constraints[i].fixed.valid()) continue;
+    EXPECT_EQ(second.confirmed[i], 0) << i;
+  }
+  EXPECT_EQ(count(second), kImages / 5 * 4 / 5);
+  // A method without each view's opinion confirms nothing by the views.
+  EXPECT_EQ(count(run("jule", scene.features,
+                      std::vector<RowConstraint>(kImages), options)
+                      .value()),
+            0);
+}
 
 TEST(DeepMethod, CountsTheClustersWhereNobodySays) {
   Scene scene = make_scene(kImages, kKinds, 7, kSpread);
