@@ -80,6 +80,9 @@ struct RefineConfig {
   int max_train_images = 0;
   double novelty_quantile = 0;
   double novelty_slack = 0;
+  double confirm_share = 0;
+  double confirm_agreement = 0;
+  int confirm_min_members = 0;
   int max_minutes = 0;
   int threads = 0;
   int nice = 0;

@@ -392,6 +392,19 @@ std::vector<Field> make_fields() {
            kReloads,
            "The threshold is multiplied by this. Larger: fewer arrivals stay "
            "unassigned.");
+    s.real("confirm_share", &RefineConfig::confirm_share, 0.2, 0.0, 1.0,
+           kReloads,
+           "Share of each cluster's images, those nearest to its centre, whose "
+           "label a run makes final. 0: runs confirm nothing.");
+    s.real("confirm_agreement", &RefineConfig::confirm_agreement, 0.8, 0.0, 1.0,
+           kReloads,
+           "How far the views must agree on an image before it is confirmed: "
+           "the share of views that put it together with a member of its "
+           "cluster, on average. Methods without an opinion of each view (km, "
+           "jule, idec) confirm only at 0.");
+    s.integer("confirm_min_members", &RefineConfig::confirm_min_members, 10,
+              {1, 1'000'000'000}, "images", kReloads,
+              "Clusters with fewer images confirm nothing.");
     s.integer("max_minutes", &RefineConfig::max_minutes, 60, {1, 10'080},
               "minutes", kReloads, "A run is stopped after this time.");
     s.integer("threads", &RefineConfig::threads, 1, {0, 1024}, "threads",

@@ -170,6 +170,7 @@ enum class CorrectionKind : std::uint8_t {
   kMerge = 4,
   kSplit = 5,
   kUndo = 6,
+  kRunConfirm = 7,  ///< by a run, in force where its epoch is
 };
 
 /// One image touched by a correction, and its label before.
@@ -178,8 +179,10 @@ struct CorrectionChange {
   Label label_before;
 };
 
-/// A person's correction. Never rewritten but for `undone_by`. What holds for
-/// an image follows from the corrections in force, in their order.
+/// A person's correction, or the labels that a published run made final. Never
+/// rewritten but for `undone_by`. What holds for an image follows from the
+/// corrections in force, in their order. A run's is in force while the current
+/// epoch is the run's or descends from it.
 struct CorrectionRecord {
   CorrectionSeq seq;
   CorrectionKind kind = CorrectionKind::kConfirm;
@@ -190,7 +193,7 @@ struct CorrectionRecord {
   ClusterId other;          ///< merge: the absorbed one; split: the new one
   CorrectionSeq undoes;     ///< kUndo: which one
   CorrectionSeq undone_by;  ///< none while it is in force
-  EpochId epoch;            ///< current when it was made
+  EpochId epoch;            ///< current when it was made; a run's: its own
   /// kMerge: the prototypes of the absorbed cluster.
   std::vector<Prototype> prototypes;
   std::vector<CorrectionChange> changes;

@@ -385,6 +385,10 @@ Result<void> ClusterBook::stage(const std::vector<StagedRow>& rows) {
         ruled_out.end()) {
       label = staging_->assign(rows[i].embedding, ruled_out);
     }
+    // Of an image that a person ruled something out for, a person decides.
+    if (!ruled_out.empty() && label.state == LabelState::kConfirmed) {
+      label.state = LabelState::kAssigned;
+    }
     staging_->put_label(*batch, rows[i].seq, std::nullopt, label);
     batch->put_embedding(staging_->id(), rows[i].seq, rows[i].embedding);
   }
@@ -537,15 +541,37 @@ Result<ClusterBook::CaughtUp> ClusterBook::catch_up_after(ImageSeq after,
 
 Result<void> ClusterBook::flip(const std::string& cause) {
   EpochState& state = *staging_;
-  SHOAL_TRY(replay_corrections(state));
-  SHOAL_TRY(apply_fixed_labels(state));
-  SHOAL_TRY(tidy_clusters(state));
-
   EpochRecord& record = state.record();
   const bool first_time = record.status != EpochStatus::kPublished;
+  flip_fixed_.clear();
+  CorrectionRecord confirmed;
+  if (first_time) {
+    // It builds on what holds now, also where that has changed since the run
+    // began: nothing confirmed meanwhile is withdrawn.
+    record.parent = current_.id();
+  } else {
+    SHOAL_TRY(changes, fixed_changes(record.id));
+    flip_fixed_ = std::move(changes);
+  }
+  SHOAL_TRY(replay_corrections(state));
+  std::vector<ImageSeq> changed;
+  for (const auto& [seq, fix] : flip_fixed_) changed.push_back(seq);
+  SHOAL_TRY(enforce(state, changed));
+  SHOAL_TRY(apply_fixed_labels(state));
+  if (first_time) {
+    SHOAL_TRY(found, run_confirmations(state));
+    confirmed = std::move(found);
+  }
+  SHOAL_TRY(tidy_clusters(state));
+
+  LabelTotals totals = totals_;
+  if (!confirmed.changes.empty()) {
+    confirmed.seq = CorrectionSeq(totals.last_correction.value() + 1);
+    totals.last_correction = confirmed.seq;
+  }
   SHOAL_TRY(water, low_water());
   record.low_water = water;
-  record.corrections_seen = totals_.last_correction;
+  record.corrections_seen = totals.last_correction;
   record.status = EpochStatus::kPublished;
   record.clusters = state.clusters().size();
   if (first_time) {
@@ -557,6 +583,22 @@ Result<void> ClusterBook::flip(const std::string& cause) {
   state.write_clusters(*batch);
   batch->put_epoch(record);
   batch->set_current_epoch(record.id);
+  for (const auto& [seq, fix] : flip_fixed_) {
+    if (fix) {
+      batch->put_fixed(seq, *fix);
+    } else {
+      batch->remove_fixed(seq);
+    }
+  }
+  if (!confirmed.changes.empty()) {
+    batch->put_correction(confirmed);
+    batch->put_label_totals(totals);
+    for (std::size_t i = 0; i < confirmed.changes.size(); ++i) {
+      batch->put_fixed(
+          confirmed.changes[i].seq,
+          FixedLabel{confirmed.target(i), FixedBy::kRun, {}, record.id});
+    }
+  }
   if (current_.id().valid()) {
     // The one that is left is up to date as of now: what a rollback to it
     // starts from.
@@ -607,6 +649,8 @@ Result<void> ClusterBook::flip(const std::string& cause) {
   SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
 
   // Published. Nothing from here on can fail.
+  totals_ = totals;
+  flip_fixed_.clear();
   moves_ = Moves{current_.id(), record.id, cause, ImageSeq{}};
   current_ = std::move(state);
   staging_.reset();
@@ -643,7 +687,10 @@ Result<bool> ClusterBook::note_moves(std::size_t limit) {
     if (listener_ != nullptr && embedding) {
       listener_->on_embedding(moves_->to, page[i], *embedding);
     }
-    if (!before[i] || before[i]->cluster == after[i]->cluster) continue;
+    if (!before[i] || (before[i]->cluster == after[i]->cluster &&
+                       before[i]->state == after[i]->state)) {
+      continue;
+    }
     HistoryRecord history;
     history.at = now();
     history.epoch = moves_->to;
@@ -652,6 +699,7 @@ Result<bool> ClusterBook::note_moves(std::size_t limit) {
     history.state = after[i]->state;
     history.cause = moves_->cause;
     batch->add_history(page[i], history);
+    if (history.from == history.to) continue;  // confirmed, or no more
     events.push_back({"image.moved",
                       {{"id", records[i]->id.str()},
                        {"from", cluster_json(before[i]->cluster)},

@@ -4,7 +4,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/ids.h"
@@ -90,12 +92,12 @@ class EmbeddingListener {
 /// brings it fully up to date and flips the pointer.
 ///
 /// Invariants: an image's label in the current epoch exists exactly when it
-/// is not pending; a label fixed by a person is kConfirmed in its cluster in
-/// every epoch that becomes current, and nothing else is; no image is in a
-/// cluster that a person ruled out for it; cluster counts equal the labels.
-/// After any error nothing has changed, in the store or here, but that an
-/// epoch being staged may be given up (its next step says so).
-/// Owner-thread.
+/// is not pending; a label fixed by a person, or by a run in the current
+/// epoch's ancestry, is kConfirmed in its cluster in every epoch that becomes
+/// current, and nothing else is; no image is in a cluster that a person ruled
+/// out for it; cluster counts equal the labels. After any error nothing has
+/// changed, in the store or here, but that an epoch being staged may be given
+/// up (its next step says so). Owner-thread.
 class ClusterBook {
  public:
   struct Options {
@@ -205,8 +207,10 @@ class ClusterBook {
   Result<std::vector<LabelledImage>> find_labelled(
       const std::vector<ImageId>& ids) const;
   /// @param without  a correction that is taken as undone
+  /// @param epochs  those whose runs' confirmations are in force
   Result<std::map<ImageSeq, Settlement>> settlements(
-      const std::vector<ImageSeq>& seqs, CorrectionSeq without) const;
+      const std::vector<ImageSeq>& seqs, CorrectionSeq without,
+      const std::set<EpochId>& epochs) const;
   void relabel(Correction& correction, const ImageRecord& image,
                const Label& before, const Label& after);
   Result<CorrectionOutcome> fix(const CorrectionRequest& request,
@@ -232,6 +236,9 @@ class ClusterBook {
   /// Takes images out of clusters ruled out for them, and confirmations that
   /// are no longer fixed back.
   Result<void> enforce(EpochState& state, const std::vector<ImageSeq>& seqs);
+  Result<void> apply_fixed(
+      EpochState& state,
+      const std::vector<std::pair<ImageSeq, FixedLabel>>& fixed);
   Result<void> apply_fixed_labels(EpochState& state);
   /// Gives clusters that have images but no prototypes one at the mean of
   /// their members; takes out those without images that are new here.
@@ -243,6 +250,18 @@ class ClusterBook {
                                          EpochId with) const;
   Result<Matrix> embed_stored(const EpochState& state,
                               const std::vector<ImageSeq>& seqs) const;
+  /// How fixed labels differ after a flip: by image the label, or none.
+  using FixedChanges = std::map<ImageSeq, std::optional<FixedLabel>>;
+  /// The epoch and those that it descends from.
+  Result<std::set<EpochId>> ancestry(EpochId epoch) const;
+  /// What runs' confirmations come into force, or leave it, when `to` becomes
+  /// current. Images deleted since are left out.
+  Result<FixedChanges> fixed_changes(EpochId to) const;
+  /// The images that the staged epoch confirms and nobody has fixed.
+  Result<CorrectionRecord> run_confirmations(const EpochState& state) const;
+  /// fixed records as they will be after the flip.
+  Result<std::vector<std::optional<FixedLabel>>> fixed_after_flip(
+      const std::vector<ImageSeq>& seqs) const;
   struct CaughtUp {
     ImageSeq up_to;          ///< the last image looked at
     ImageSeq settled_up_to;  ///< before the first of them that is pending
@@ -273,6 +292,7 @@ class ClusterBook {
   ImageSeq staging_cursor_;
   std::map<ClusterId, std::vector<ClusterId>> staging_ended_;
   std::map<ClusterId, std::vector<ClusterId>> staging_born_;
+  FixedChanges flip_fixed_;  ///< during a flip
   std::optional<Moves> moves_;
 };
 

@@ -73,6 +73,8 @@ std::string cause_of(CorrectionKind kind) {
       return "split";
     case CorrectionKind::kUndo:
       return "undo";
+    case CorrectionKind::kRunConfirm:
+      return "run";
   }
   return "unknown";
 }
@@ -181,7 +183,8 @@ Result<std::vector<ClusterBook::LabelledImage>> ClusterBook::find_labelled(
 }
 
 Result<std::map<ImageSeq, ClusterBook::Settlement>> ClusterBook::settlements(
-    const std::vector<ImageSeq>& seqs, CorrectionSeq without) const {
+    const std::vector<ImageSeq>& seqs, CorrectionSeq without,
+    const std::set<EpochId>& epochs) const {
   std::map<ImageSeq, Settlement> settled;
   for (const ImageSeq seq : seqs) settled[seq];
   for (CorrectionSeq after;;) {
@@ -199,20 +202,33 @@ Result<std::map<ImageSeq, ClusterBook::Settlement>> ClusterBook::settlements(
         }
         continue;
       }
+      const bool by_run = record.kind == CorrectionKind::kRunConfirm;
+      if (by_run && epochs.count(record.epoch) == 0) continue;
       for (std::size_t i = 0; i < record.changes.size(); ++i) {
         const auto it = settled.find(record.changes[i].seq);
         if (it == settled.end()) continue;
         if (record.kind == CorrectionKind::kReject) {
           it->second.must_not.push_back(record.target(i));
+        } else if (by_run) {
+          it->second.fixed =
+              FixedLabel{record.target(i), FixedBy::kRun, {}, record.epoch};
         } else {
           it->second.fixed =
               FixedLabel{record.target(i), FixedBy::kPerson, record.seq, {}};
         }
       }
     }
-    if (page.size() < kCorrectionsAtOnce) return settled;
+    if (page.size() < kCorrectionsAtOnce) break;
     after = page.back().seq;
   }
+  // What a person ruled out while the run was rolled back stays ruled out.
+  for (auto& [seq, what] : settled) {
+    if (what.fixed && what.fixed->by == FixedBy::kRun &&
+        contains(what.must_not, what.fixed->cluster)) {
+      what.fixed.reset();
+    }
+  }
+  return settled;
 }
 
 // ---------------------------------------------------------------- correcting
@@ -247,6 +263,8 @@ Result<CorrectionOutcome> ClusterBook::correct(
         return split(request, correction);
       case CorrectionKind::kUndo:
         return undo(request, correction);
+      case CorrectionKind::kRunConfirm:
+        break;  // not a person's to ask for
     }
     return invalid_argument("unknown kind of correction");
   }();
@@ -461,7 +479,8 @@ Result<CorrectionRecord> ClusterBook::correction_to_undo(
       const auto found =
           std::find_if(page.rbegin(), page.rend(), [](const auto& record) {
             return !record.undone_by.valid() &&
-                   record.kind != CorrectionKind::kUndo;
+                   record.kind != CorrectionKind::kUndo &&
+                   record.kind != CorrectionKind::kRunConfirm;
           });
       if (found != page.rend()) return *found;
       end = begin;
@@ -475,6 +494,12 @@ Result<CorrectionRecord> ClusterBook::correction_to_undo(
   }
   if (page.front().kind == CorrectionKind::kUndo) {
     return invalid_argument(name + " is itself an undo");
+  }
+  if (page.front().kind == CorrectionKind::kRunConfirm) {
+    return invalid_argument(name + " is what run " +
+                            std::to_string(page.front().epoch.value()) +
+                            " confirmed; move the images, or roll the run "
+                            "back");
   }
   if (page.front().undone_by.valid()) {
     return failed_precondition(name + " has been undone already");
@@ -492,7 +517,8 @@ Result<CorrectionOutcome> ClusterBook::undo(const CorrectionRequest& request,
   undone.undone_by = record.seq;
 
   const std::vector<ImageSeq> seqs = seqs_of(undone.changes);
-  SHOAL_TRY(settled, settlements(seqs, undone.seq));
+  SHOAL_TRY(epochs, ancestry(current_.id()));
+  SHOAL_TRY(settled, settlements(seqs, undone.seq, epochs));
   SHOAL_TRY(images, store_.images(seqs));
   SHOAL_TRY(labels, store_.labels(current_.id(), seqs));
   SHOAL_TRY(fixed, store_.fixed(seqs));
@@ -712,7 +738,7 @@ Result<void> ClusterBook::absorb(EpochState& state,
     SHOAL_TRY(members, store_.members(state.id(), merge.other, after, kPage));
     const std::vector<ImageSeq> seqs = seqs_of(members);
     SHOAL_TRY(labels, store_.labels(state.id(), seqs));
-    SHOAL_TRY(fixed, store_.fixed(seqs));
+    SHOAL_TRY(fixed, fixed_after_flip(seqs));
     SHOAL_TRY(must_not, store_.must_not(seqs));
     SHOAL_TRY(embeddings, store_.embeddings(state.id(), seqs));
     for (std::size_t i = 0; i < seqs.size(); ++i) {
@@ -754,7 +780,7 @@ Result<void> ClusterBook::part(EpochState& state,
 Result<void> ClusterBook::enforce(EpochState& state,
                                   const std::vector<ImageSeq>& seqs) {
   SHOAL_TRY(labels, store_.labels(state.id(), seqs));
-  SHOAL_TRY(fixed, store_.fixed(seqs));
+  SHOAL_TRY(fixed, fixed_after_flip(seqs));
   SHOAL_TRY(must_not, store_.must_not(seqs));
   SHOAL_TRY(embeddings, store_.embeddings(state.id(), seqs));
   auto batch = store_.new_batch();
@@ -794,36 +820,136 @@ Result<void> ClusterBook::replay_corrections(EpochState& state) {
 }
 
 Result<void> ClusterBook::apply_fixed_labels(EpochState& state) {
+  std::vector<std::pair<ImageSeq, FixedLabel>> changed;
+  for (const auto& [seq, fix] : flip_fixed_) {
+    if (fix) changed.emplace_back(seq, *fix);
+  }
+  SHOAL_TRY(apply_fixed(state, changed));
   for (ImageSeq after;;) {
     SHOAL_TRY(page, store_.fixed_after(after, kPage));
-    std::vector<ImageSeq> seqs;
-    for (const auto& [seq, fix] : page) seqs.push_back(seq);
-    SHOAL_TRY(labels, store_.labels(state.id(), seqs));
-    SHOAL_TRY(embeddings, store_.embeddings(state.id(), seqs));
-    auto batch = store_.new_batch();
-    for (std::size_t i = 0; i < page.size(); ++i) {
-      const ClusterId cluster = page[i].second.cluster;
-      if (!labels[i] || (labels[i]->cluster == cluster &&
-                         labels[i]->state == LabelState::kConfirmed)) {
+    if (page.empty()) return ok();
+    after = page.back().first;
+    const bool last = page.size() < kPage;
+    page.erase(std::remove_if(page.begin(), page.end(),
+                              [&](const auto& entry) {
+                                return flip_fixed_.count(entry.first) != 0;
+                              }),
+               page.end());
+    SHOAL_TRY(apply_fixed(state, page));
+    if (last) return ok();
+  }
+}
+
+Result<void> ClusterBook::apply_fixed(
+    EpochState& state,
+    const std::vector<std::pair<ImageSeq, FixedLabel>>& fixed) {
+  if (fixed.empty()) return ok();
+  std::vector<ImageSeq> seqs;
+  for (const auto& [seq, fix] : fixed) seqs.push_back(seq);
+  SHOAL_TRY(labels, store_.labels(state.id(), seqs));
+  SHOAL_TRY(embeddings, store_.embeddings(state.id(), seqs));
+  auto batch = store_.new_batch();
+  for (std::size_t i = 0; i < fixed.size(); ++i) {
+    const ClusterId cluster = fixed[i].second.cluster;
+    if (!labels[i] || (labels[i]->cluster == cluster &&
+                       labels[i]->state == LabelState::kConfirmed)) {
+      continue;
+    }
+    if (!state.has_cluster(cluster)) {
+      const auto known = current_.clusters().find(cluster);
+      state.set_prototypes(cluster,
+                           known == current_.clusters().end()
+                               ? state.id()
+                               : known->second.born_epoch,
+                           {});
+    }
+    state.put_label(
+        *batch, seqs[i], labels[i],
+        state.confirmed_label(cluster, embedding_row(embeddings, i)));
+  }
+  state.write_clusters(*batch);
+  return commit(std::move(batch), Durability::kBuffered);
+}
+
+// ------------------------------------------------- what runs have confirmed
+
+Result<std::set<EpochId>> ClusterBook::ancestry(EpochId epoch) const {
+  SHOAL_TRY(records, store_.epochs());
+  std::map<EpochId, EpochId> parent;
+  for (const EpochRecord& record : records) parent[record.id] = record.parent;
+  std::set<EpochId> line;
+  while (epoch.valid() && line.insert(epoch).second) {
+    const auto found = parent.find(epoch);
+    epoch = found == parent.end() ? EpochId{} : found->second;
+  }
+  return line;
+}
+
+Result<ClusterBook::FixedChanges> ClusterBook::fixed_changes(EpochId to) const {
+  SHOAL_TRY(now_in_force, ancestry(current_.id()));
+  SHOAL_TRY(then_in_force, ancestry(to));
+  std::set<ImageSeq> touched;
+  for (CorrectionSeq after;;) {
+    SHOAL_TRY(page, store_.corrections(after, kCorrectionsAtOnce));
+    for (const CorrectionRecord& record : page) {
+      if (record.kind != CorrectionKind::kRunConfirm ||
+          now_in_force.count(record.epoch) ==
+              then_in_force.count(record.epoch)) {
         continue;
       }
-      if (!state.has_cluster(cluster)) {
-        const auto known = current_.clusters().find(cluster);
-        state.set_prototypes(cluster,
-                             known == current_.clusters().end()
-                                 ? state.id()
-                                 : known->second.born_epoch,
-                             {});
+      for (const CorrectionChange& change : record.changes) {
+        touched.insert(change.seq);
       }
-      state.put_label(
-          *batch, seqs[i], labels[i],
-          state.confirmed_label(cluster, embedding_row(embeddings, i)));
     }
-    state.write_clusters(*batch);
-    SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
-    if (page.size() < kPage) return ok();
-    after = page.back().first;
+    if (page.size() < kCorrectionsAtOnce) break;
+    after = page.back().seq;
   }
+  FixedChanges changes;
+  if (touched.empty()) return changes;
+  const std::vector<ImageSeq> seqs(touched.begin(), touched.end());
+  SHOAL_TRY(settled, settlements(seqs, {}, then_in_force));
+  SHOAL_TRY(images, store_.images(seqs));
+  for (std::size_t i = 0; i < seqs.size(); ++i) {
+    if (images[i]) changes[seqs[i]] = settled.at(seqs[i]).fixed;
+  }
+  return changes;
+}
+
+Result<std::vector<std::optional<FixedLabel>>> ClusterBook::fixed_after_flip(
+    const std::vector<ImageSeq>& seqs) const {
+  SHOAL_TRY(fixed, store_.fixed(seqs));
+  for (std::size_t i = 0; i < seqs.size(); ++i) {
+    const auto changed = flip_fixed_.find(seqs[i]);
+    if (changed != flip_fixed_.end()) fixed[i] = changed->second;
+  }
+  return std::move(fixed);
+}
+
+Result<CorrectionRecord> ClusterBook::run_confirmations(
+    const EpochState& state) const {
+  CorrectionRecord record;
+  record.kind = CorrectionKind::kRunConfirm;
+  record.at = now();
+  record.epoch = state.id();
+  for (const auto& [id, cluster] : state.clusters()) {
+    if (cluster.confirmed == 0) continue;
+    for (ImageSeq after;;) {
+      SHOAL_TRY(members, store_.members(state.id(), id, after, kPage));
+      const std::vector<ImageSeq> seqs = seqs_of(members);
+      SHOAL_TRY(fixed, fixed_after_flip(seqs));
+      SHOAL_TRY(labels, store_.labels(state.id(), seqs));
+      for (std::size_t i = 0; i < seqs.size(); ++i) {
+        if (fixed[i] || !labels[i] ||
+            labels[i]->state != LabelState::kConfirmed) {
+          continue;
+        }
+        record.changes.push_back({seqs[i], *labels[i]});
+      }
+      if (members.size() < kPage) break;
+      after = members.back().seq;
+    }
+  }
+  return record;
 }
 
 Result<void> ClusterBook::tidy_clusters(EpochState& state) {

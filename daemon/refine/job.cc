@@ -19,6 +19,9 @@ Result<void> write_job(const std::filesystem::path& file,
       {"max_train_images", job.options.max_train_images},
       {"novelty_quantile", job.options.novelty_quantile},
       {"novelty_slack", job.options.novelty_slack},
+      {"confirm_share", job.options.confirmation.share},
+      {"confirm_agreement", job.options.confirmation.min_agreement},
+      {"confirm_min_members", job.options.confirmation.min_members},
       {"seed", job.options.seed},
       {"threads", job.threads},
       {"nice", job.nice},
@@ -41,6 +44,9 @@ Result<RefineJob> read_job(const std::filesystem::path& file) {
     json.at("max_train_images").get_to(job.options.max_train_images);
     json.at("novelty_quantile").get_to(job.options.novelty_quantile);
     json.at("novelty_slack").get_to(job.options.novelty_slack);
+    json.at("confirm_share").get_to(job.options.confirmation.share);
+    json.at("confirm_agreement").get_to(job.options.confirmation.min_agreement);
+    json.at("confirm_min_members").get_to(job.options.confirmation.min_members);
     json.at("seed").get_to(job.options.seed);
     json.at("threads").get_to(job.threads);
     json.at("nice").get_to(job.nice);

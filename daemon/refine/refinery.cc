@@ -232,6 +232,9 @@ Refinery::Outcome Refinery::learn(const Job& job,
   task.options.max_train_images = job.config.max_train_images;
   task.options.novelty_quantile = job.config.novelty_quantile;
   task.options.novelty_slack = job.config.novelty_slack;
+  task.options.confirmation.share = job.config.confirm_share;
+  task.options.confirmation.min_agreement = job.config.confirm_agreement;
+  task.options.confirmation.min_members = job.config.confirm_min_members;
   task.options.seed = job.config.seed;
   task.threads = job.config.threads;
   task.nice = job.config.nice;
@@ -352,7 +355,8 @@ Result<void> Refinery::publish(const Job& job, const LoadedCandidate& loaded) {
       const int position = candidate.labels[i];
       if (position >= 0) {
         row.label.cluster = ids[static_cast<std::size_t>(position)];
-        row.label.state = LabelState::kAssigned;
+        row.label.state = candidate.confirmed[i] != 0 ? LabelState::kConfirmed
+                                                      : LabelState::kAssigned;
       }
       row.label.confidence = candidate.confidences[i];
       row.label.distance = candidate.distances[i];

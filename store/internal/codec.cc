@@ -348,7 +348,7 @@ Result<CorrectionRecord> decode_correction(CorrectionSeq seq,
   ByteReader& in = record.reader();
   CorrectionRecord correction;
   correction.seq = seq;
-  correction.kind = record.get_enum(CorrectionKind::kUndo);
+  correction.kind = record.get_enum(CorrectionKind::kRunConfirm);
   correction.at = get_time(in);
   correction.cluster = get_id<ClusterId>(in);
   correction.other = get_id<ClusterId>(in);

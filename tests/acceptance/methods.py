@@ -1,6 +1,7 @@
 """The relearning methods on COIL-20 in the daemon: each learns on three
 quarters of the images, labels the rest as they arrive and learns again on
-all. Cluster ids stay, clusters are better than k-means'.
+all. Cluster ids stay, clusters are better than k-means', and what a run
+confirms is right and stays, but for a rollback of that very run.
 
 usage: methods.py BIN-DIR SHARED-DATA"""
 
@@ -35,6 +36,22 @@ def kept_ids(before, after):
                for cluster, counts in members.items()) / len(members)
 
 
+def confirmed(query):
+    """Cluster of every confirmed image, by id."""
+    return {member["id"]: entry["cluster"]
+            for entry in query.ask("clusters")["clusters"]
+            for member in query.pages("members", cluster=entry["cluster"])
+            if member["state"] == "confirmed"}
+
+
+def purity(found, truth):
+    kinds = collections.defaultdict(collections.Counter)
+    for name, cluster in found.items():
+        kinds[cluster][truth[name]] += 1
+    return sum(counts.most_common(1)[0][1]
+               for counts in kinds.values()) / len(found)
+
+
 def learn(bin_dir, method, data, images, truth):
     with Daemon(bin_dir, "--models", data / "models",
                 "--set", "refine.method=" + method,
@@ -50,7 +67,7 @@ def learn(bin_dir, method, data, images, truth):
         assert epoch["method"] == method, epoch
         replies = Ingest(daemon, ack="assigned").send_all(images[part:])
         assert all(r["status"] == "assigned" for r in replies.values())
-        before = query.labels()
+        before, first_run = query.labels(), confirmed(query)
         online = nmi(truth, before, [name for name, _ in images[part:]])
         epoch = query.refine()
         assert epoch["status"] == "published", epoch
@@ -62,6 +79,22 @@ def learn(bin_dir, method, data, images, truth):
         assert last >= TARGETS[method], last
         assert online >= 0.9, online
         assert kept >= 0.9, kept
+        both_runs = confirmed(query)
+        if method == "jule":  # the views have no opinion of their own
+            assert not both_runs, both_runs
+        else:
+            assert first_run, "the first run confirmed nothing"
+            assert len(both_runs) > len(first_run), both_runs
+            assert all(both_runs[name] == cluster
+                       for name, cluster in first_run.items())
+            print("%s: %d confirmed, then %d, purity %.4f"
+                  % (method, len(first_run), len(both_runs),
+                     purity(both_runs, truth)))
+            assert purity(both_runs, truth) >= 0.97
+            query.ask("rollback", epoch=1)
+            assert confirmed(query) == first_run
+            query.ask("rollback", epoch=2)
+            assert confirmed(query) == both_runs
         assert daemon.terminate() == 0
 
 

@@ -597,6 +597,151 @@ TEST(ClusterBook, ARetiredClusterResolvesToWhereItsImagesWent) {
 
 // Random sequences of everything the book can do. After each step the store
 // must be consistent, and what a person fixed must be where they put it.
+/// Names of the confirmed images and their clusters.
+std::map<std::string, ClusterId> confirmed(ToyWorld& world) {
+  std::map<std::string, ClusterId> found;
+  for (const auto& [name, label] : world.labels()) {
+    if (label.state == LabelState::kConfirmed) found[name] = label.cluster;
+  }
+  return found;
+}
+
+TEST(ClusterBook, WhatARunConfirmsNoLaterRunChanges) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.confirm(0.3);
+  world.refine(3);
+  auto before = confirmed(world);
+  ASSERT_EQ(before.size(), 9U);  // 3 of each 10
+  for (int round = 0; round < 4; ++round) {
+    // Other clusters are asked for each time: the fixed ones stay.
+    world.refine(2 + round);
+    const auto after = confirmed(world);
+    EXPECT_GT(after.size(), before.size());
+    for (const auto& [name, cluster] : before) {
+      ASSERT_EQ(after.count(name), 1U) << name;
+      EXPECT_EQ(after.at(name), cluster) << name;
+    }
+    before = after;
+    EXPECT_THAT(world.violations(), IsEmpty());
+    world.open();
+    EXPECT_EQ(confirmed(world), before);
+  }
+}
+
+TEST(ClusterBook, ARollbackWithdrawsWhatThatRunConfirmedAndNothingElse) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.confirm(0.2);
+  const EpochId first = world.refine(3);
+  const auto by_first = confirmed(world);
+  ASSERT_FALSE(by_first.empty());
+  const EpochId second = world.refine(3);
+  const auto by_both = confirmed(world);
+  ASSERT_GT(by_both.size(), by_first.size());
+  const auto labels_of_second = world.labels();
+
+  ASSERT_TRUE(world.activate(first).has_value());
+  EXPECT_EQ(confirmed(world), by_first);
+  EXPECT_THAT(world.violations(), IsEmpty());
+  ASSERT_TRUE(world.activate(second).has_value());
+  EXPECT_EQ(confirmed(world), by_both);
+  EXPECT_EQ(world.labels(), labels_of_second);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, APersonsWordBetweenRollbackAndReturnStands) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  const EpochId first = world.refine(3);
+  world.confirm(0.5);
+  const EpochId second = world.refine(3);
+  const auto by_second = confirmed(world);
+  ASSERT_GE(by_second.size(), 3U);
+  const std::string moved = by_second.begin()->first;
+  const std::string rejected = std::next(by_second.begin())->first;
+  const std::string deleted = std::next(by_second.begin(), 2)->first;
+
+  ASSERT_TRUE(world.activate(first).has_value());
+  EXPECT_TRUE(confirmed(world).empty());
+  ClusterId elsewhere;
+  for (const auto& [id, cluster] : world.book().current().clusters()) {
+    if (id != by_second.at(moved)) elsewhere = id;
+  }
+  world.correct(CorrectionKind::kMove, {moved}, elsewhere);
+  world.correct(CorrectionKind::kReject, {rejected}, by_second.at(rejected));
+  ASSERT_TRUE(
+      world.book().remove({ImageId::parse(deleted).value()}).has_value());
+  ASSERT_TRUE(world.activate(second).has_value());
+  EXPECT_THAT(world.violations(), IsEmpty());
+  auto expected = by_second;
+  expected[moved] = elsewhere;
+  expected.erase(rejected);
+  expected.erase(deleted);
+  EXPECT_EQ(confirmed(world), expected);
+  EXPECT_NE(world.label(rejected).cluster, by_second.at(rejected));
+}
+
+TEST(ClusterBook, APersonMayMoveWhatARunConfirmedAndUndoThat) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.confirm(0.3);
+  world.refine(3);
+  const auto by_run = confirmed(world);
+  const auto& [name, cluster] = *by_run.begin();
+  const ClusterId elsewhere = std::prev(by_run.end())->second;
+  ASSERT_NE(elsewhere, cluster);
+  // A run's confirmations are not a person's to undo: the run is rolled back.
+  const auto nothing =
+      world.book().correct(ToyWorld::request(CorrectionKind::kUndo, {}));
+  ASSERT_FALSE(nothing.has_value());
+  EXPECT_EQ(nothing.error().code, ErrorCode::kFailedPrecondition);
+  auto by_number = ToyWorld::request(CorrectionKind::kUndo, {});
+  by_number.correction = CorrectionSeq(1);
+  EXPECT_EQ(world.book().correct(by_number).error().code,
+            ErrorCode::kInvalidArgument);
+  EXPECT_FALSE(
+      world.book()
+          .correct(ToyWorld::request(CorrectionKind::kReject, {name}, cluster))
+          .has_value());
+
+  world.correct(CorrectionKind::kMove, {name}, elsewhere);
+  EXPECT_EQ(world.label(name).cluster, elsewhere);
+  world.refine(3);
+  EXPECT_EQ(world.label(name).cluster, elsewhere);
+  world.correct(CorrectionKind::kUndo, {});
+  EXPECT_EQ(world.label(name).cluster, cluster);
+  EXPECT_EQ(world.label(name).state, LabelState::kConfirmed);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, AHeldEpochConfirmsOnlyOnceItIsPublished) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.refine(3);
+  world.confirm(0.3);
+  const EpochId held = world.book().begin_run("km", "test").value();
+  std::vector<ImageSeq> seqs;
+  const Candidate candidate = world.learn(3, &seqs);
+  const auto ids = world.book().begin_staging(held, candidate).value();
+  ASSERT_TRUE(
+      world.book().stage(ToyWorld::rows_of(candidate, seqs, ids)).has_value());
+  ASSERT_TRUE(world.book().finish_staging(false, "churn").has_value());
+  EXPECT_TRUE(confirmed(world).empty());
+  EXPECT_THAT(world.violations(), IsEmpty());
+  // Another run is published first: what it confirms stays.
+  world.refine(3);
+  const auto by_other = confirmed(world);
+  ASSERT_FALSE(by_other.empty());
+  ASSERT_TRUE(world.activate(held).has_value());
+  const auto after = confirmed(world);
+  for (const auto& [name, cluster] : by_other) {
+    ASSERT_EQ(after.count(name), 1U) << name;
+    EXPECT_EQ(after.at(name), cluster) << name;
+  }
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
 TEST(ClusterBook, RandomOperationsKeepEveryInvariant) {
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     ToyWorld world(seed);
@@ -630,9 +775,17 @@ TEST(ClusterBook, RandomOperationsKeepEveryInvariant) {
         static_cast<void>(world.book().correct(request));
       };
       switch (what) {
-        case 0:
+        case 0: {
+          const auto before = confirmed(world);
+          world.confirm(pick(2) == 0 ? 0 : 0.3);
           epochs.push_back(world.refine(2 + pick(4)));
+          const auto after = confirmed(world);
+          for (const auto& [name, fixed_in] : before) {
+            ASSERT_EQ(after.count(name), 1U) << name;
+            ASSERT_EQ(after.at(name), fixed_in) << name;
+          }
           break;
+        }
         case 1:
           ask(ToyWorld::request(CorrectionKind::kConfirm, {some, other}));
           break;

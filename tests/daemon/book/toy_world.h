@@ -173,6 +173,7 @@ class ToyWorld {
     RefinementOptions options;
     options.clusters = clusters;
     options.seed = 7;
+    options.confirmation = {confirm_share_, 0, 1};
     const RunControl control{[] { return false; },
                              [](std::string_view, double) {}};
     const auto method = make_refinement_method("km").value();
@@ -191,7 +192,8 @@ class ToyWorld {
       row.seq = seqs[i];
       if (candidate.labels[i] >= 0) {
         row.label.cluster = ids[static_cast<std::size_t>(candidate.labels[i])];
-        row.label.state = LabelState::kAssigned;
+        row.label.state = candidate.confirmed[i] != 0 ? LabelState::kConfirmed
+                                                      : LabelState::kAssigned;
       }
       row.label.confidence = candidate.confidences[i];
       row.label.distance = candidate.distances[i];
@@ -201,6 +203,9 @@ class ToyWorld {
     }
     return rows;
   }
+
+  /// Runs from now on confirm this share of each cluster's open images.
+  void confirm(double share) { confirm_share_ = share; }
 
   /// A whole run: learn, stage, publish. @return its epoch
   EpochId refine(int clusters) {
@@ -276,6 +281,7 @@ class ToyWorld {
   std::map<ImageSeq, Vector> features_;
   std::set<ImageSeq> hidden_;
   int checks_ = 0;
+  double confirm_share_ = 0;
 };
 
 }  // namespace shoal::test
