@@ -13,6 +13,9 @@
 namespace shoal {
 namespace {
 
+/// Scales this close to 1 are rounding.
+constexpr float kNoScale = 1e-5F;
+
 Matrix side_by_side(const std::vector<Matrix>& parts) {
   Eigen::Index width = 0;
   for (const Matrix& part : parts) width += part.cols();
@@ -26,12 +29,14 @@ Matrix side_by_side(const std::vector<Matrix>& parts) {
 }
 
 /// Scales a linear code to a root mean square of 1, in the net and in the
-/// embeddings, so that no view outweighs another.
+/// embeddings, so that no view outweighs another. One that was scaled before
+/// stays as it is, to the bit.
 void scale_code(PretrainedView& view) {
   const auto count = static_cast<double>(view.embeddings.size());
   const double squares = view.embeddings.cast<double>().squaredNorm();
   if (!(squares > 0)) return;
   const auto scale = static_cast<float>(std::sqrt(count / squares));
+  if (std::abs(scale - 1) < kNoScale) return;
   view.embeddings *= scale;
   view.net.layers.back().weight *= scale;
   view.net.layers.back().bias *= scale;
@@ -99,15 +104,16 @@ class MultiView {
   }
 
   Result<std::vector<PretrainedView>> pretrain_views() const {
-    if (!options_.pretrained.empty()) return options_.pretrained;
-    std::vector<PretrainedView> views;
-    for (std::size_t i = 0; i < views_.size(); ++i) {
+    std::vector<PretrainedView> views = options_.pretrained;
+    for (std::size_t i = views.size(); i < views_.size(); ++i) {
       auto view = cluster(views_[i], "view", i);
       if (!view) {
         return view.error().within("view " + std::to_string(i + 1));
       }
       views.push_back(std::move(view).value());
-      if (options_.clusterer == DeepClusterer::kIdec) scale_code(views.back());
+    }
+    if (options_.clusterer == DeepClusterer::kIdec) {
+      for (PretrainedView& view : views) scale_code(view);
     }
     return views;
   }

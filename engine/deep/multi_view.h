@@ -44,8 +44,8 @@ struct MultiViewOptions {
   JuleOptions jule;          ///< `clusters`, `seed` and callbacks are set here
   EmbeddedOptions embedded;  ///< likewise
   std::uint64_t seed = 0;
-  /// Per view what an earlier call with the same views, clusterer and seed
-  /// gave; empty: made here.
+  /// Per view what an earlier call with the same views and clusterer gave, or
+  /// the clusterer itself; empty: made here.
   std::vector<PretrainedView> pretrained;
   std::function<bool()> cancelled;
   std::function<void(std::string_view stage, double fraction)> progress;

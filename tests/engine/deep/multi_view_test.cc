@@ -89,6 +89,27 @@ TEST(MultiViewClustering, PretrainedViewsGiveWhatPretrainingHereDoes) {
   EXPECT_EQ(second.value().embeddings, first.embeddings);
 }
 
+TEST(MultiViewClustering, TakesPretrainedViewsFromTheClustererItself) {
+  const TwoViews data = complementary_views(20);
+  MultiViewOptions options = small_options();
+  options.clusterer = DeepClusterer::kIdec;
+  options.joint = false;
+  const auto expected = multi_view_clustering(data.views, {}, options).value();
+  EmbeddedOptions embedded = options.embedded;
+  embedded.clusters = options.clusters;
+  for (std::size_t view = 0; view < data.views.size(); ++view) {
+    embedded.seed = view;  // as the call above drew them
+    auto own = embedded_clustering(data.views[view], {}, embedded).value();
+    options.pretrained.push_back({std::move(own.encoder),
+                                  std::move(own.embeddings),
+                                  std::move(own.labels)});
+  }
+  const auto result = multi_view_clustering(data.views, {}, options);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result.value().labels, expected.labels);
+  EXPECT_EQ(result.value().embeddings, expected.embeddings);
+}
+
 TEST(MultiViewClustering, IsTheSameForASeed) {
   const TwoViews data = complementary_views(15);
   const auto first =
