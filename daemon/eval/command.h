@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/transfer/transfer_clustering.h"
+
 namespace shoal::eval {
 
 /// Exit statuses of shoal-eval.
@@ -24,11 +26,28 @@ struct CommandOptions {
   std::size_t limit = 0;  ///< images; 0: all
   int threads = 0;        ///< 0: all hardware threads
   std::string precision = "fp32";
+
+  // What run_methods alone reads.
+  std::vector<std::string> methods;
+  int clusters = 0;            ///< 0: as many as classes
+  bool find_clusters = false;  ///< estimate them; `clusters` does not count
+  int seeds = 1;
+  std::size_t map_images = 2000;  ///< most on a map; 0: no maps
+  std::string transfer_net;       ///< empty: the only net of the views
+  double initial_share = 0.2;     ///< Delta
+  double share_step = 0.1;        ///< delta
+  int max_iterations = 20;        ///< k_max
+  RowDistance distance = RowDistance::kEuclidean;
 };
 
 /// Extracts the features and writes them, telling standard error of progress
 /// and standard output of the result.
 /// @return an exit status
 int run_features(const CommandOptions& options, const std::atomic<bool>& stop);
+
+/// Extracts the features, clusters them by the methods and writes
+/// results.json, index.csv and report.html; likewise.
+/// @return an exit status
+int run_methods(const CommandOptions& options, const std::atomic<bool>& stop);
 
 }  // namespace shoal::eval

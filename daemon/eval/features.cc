@@ -271,16 +271,21 @@ Result<FeatureSet> extract_features(const Dataset& dataset,
   return FeatureRun(dataset, requests, options).run();
 }
 
-Result<void> write_features(const fs::path& out, const Dataset& dataset,
-                            const FeatureSet& features) {
+Result<void> write_features(const fs::path& out, const FeatureSet& features) {
   SHOAL_TRY(make_folder(out / "features"));
   for (std::size_t i = 0; i < features.views.size(); ++i) {
     SHOAL_TRY(write_npy(out / "features" / (features.views[i] + ".npy"),
                         features.values[i]));
   }
+  return ok();
+}
+
+Result<void> write_index(const fs::path& out, const Dataset& dataset,
+                         const std::vector<std::size_t>& items) {
+  SHOAL_TRY(make_folder(out));
   std::string index = "row,name,label,class\n";
-  for (std::size_t row = 0; row < features.items.size(); ++row) {
-    const DatasetItem& item = dataset.item(features.items[row]);
+  for (std::size_t row = 0; row < items.size(); ++row) {
+    const DatasetItem& item = dataset.item(items[row]);
     const auto label = static_cast<std::size_t>(item.label);
     index += fmt::format("{},{},{},{}\n", row, csv_field(item.name), item.label,
                          csv_field(dataset.classes()[label]));

@@ -49,10 +49,15 @@ struct FeatureSet {
     const Dataset& dataset, const std::vector<ViewRequest>& requests,
     const FeatureOptions& options);
 
-/// Writes OUT/features/VIEW.npy for every view, and OUT/index.csv with the
-/// columns row, name, label, class. Errors: kIo.
+/// Writes OUT/features/VIEW.npy for every view. Errors: kIo.
 [[nodiscard]] Result<void> write_features(const std::filesystem::path& out,
-                                          const Dataset& dataset,
                                           const FeatureSet& features);
+
+/// Writes OUT/index.csv with the columns row, name, label, class.
+/// @param items  of the rows (FeatureSet::items)
+/// Errors: kIo.
+[[nodiscard]] Result<void> write_index(const std::filesystem::path& out,
+                                       const Dataset& dataset,
+                                       const std::vector<std::size_t>& items);
 
 }  // namespace shoal::eval

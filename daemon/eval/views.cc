@@ -15,6 +15,9 @@ namespace shoal::eval {
 namespace {
 
 constexpr std::string_view kPixels = "pixels";
+constexpr std::string_view kRawPixelPca = "rp_pca";
+/// Images that the basis of rp_pca is learned from, at most.
+constexpr std::size_t kBasisImages = 2000;
 
 class PixelsView final : public View {
  public:
@@ -52,6 +55,18 @@ class PixelsView final : public View {
   PixelShape shape_;
   ViewSpec spec_;
 };
+
+/// rp_pca with the basis of the images that decode.
+Result<std::unique_ptr<View>> fit_raw_pixel_pca(const Dataset& dataset) {
+  const std::size_t count = std::min(kBasisImages, dataset.size());
+  std::vector<Image> images;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto sized = dataset.at_sizes(
+        i * dataset.size() / count, {{RawPixelPca::kSide, RawPixelPca::kSide}});
+    if (sized) images.push_back(*sized.value().front());
+  }
+  return RawPixelPca::fit(images);
+}
 
 bool contains(const std::vector<std::string_view>& names,
               std::string_view name) {
@@ -95,8 +110,12 @@ Result<std::vector<ViewRequest>> find_views(
         SHOAL_TRY(shape, dataset.pixel_shape());
         return make_pixels_view(shape);
       };
+    } else if (name == kRawPixelPca) {
+      request.light = true;
+      request.make = [&dataset] { return fit_raw_pixel_pca(dataset); };
     } else if (std::find(folders.begin(), folders.end(), name) !=
                folders.end()) {
+      request.net = true;
       request.variant = device.precision;
       request.make = [folder = models / name,
                       device]() -> Result<std::unique_ptr<View>> {
@@ -105,8 +124,8 @@ Result<std::vector<ViewRequest>> find_views(
       };
     } else {
       return not_found(fmt::format(
-          "no view {}: there are {}, {} and {}", name,
-          fmt::join(handcrafted, ", "), kPixels,
+          "no view {}: there are {}, {}, {} and {}", name,
+          fmt::join(handcrafted, ", "), kRawPixelPca, kPixels,
           models.empty()    ? "no nets, since --models names no folder"
           : folders.empty() ? "no nets in " + models.string()
                             : fmt::format("{}", fmt::join(folders, ", "))));

@@ -21,16 +21,19 @@ struct ViewRequest {
   /// What the view's hashes do not cover and yet decides its values.
   std::string variant;
   std::function<Result<std::unique_ptr<View>>()> make;
+  bool net = false;  ///< one of a model folder
 };
 
 /// A view of an image's own pixels / 255, row by row; RGB in turn, or one
 /// channel. Only for images that all have that size: no daemon has it.
 [[nodiscard]] std::unique_ptr<View> make_pixels_view(const PixelShape& shape);
 
-/// The views called `names`: handcrafted ones, "pixels", and folders below
-/// `models`. No names: every handcrafted view and every folder of `models`.
+/// The views called `names`: handcrafted ones, "rp_pca" with a basis of the
+/// dataset's own images (at most 2,000, evenly from all), "pixels", and folders
+/// below `models`. No names: every handcrafted view but rp_pca and every folder
+/// of `models`.
 /// @param models  may be empty: no nets
-/// @param dataset  whose images "pixels" is of; must outlive the requests
+/// @param dataset  of "pixels" and "rp_pca"; must outlive the requests
 /// Errors: kNotFound naming what is not there and what is; kInvalidArgument
 /// for a name that comes twice.
 [[nodiscard]] Result<std::vector<ViewRequest>> find_views(

@@ -239,7 +239,8 @@ TEST_F(FeaturesTest, IndexAndFeaturesAreWritten) {
   const auto features = extract_features(set, {fake("net")}, options_);
   ASSERT_TRUE(features);
   const auto out = folder_.path() / "out";
-  ASSERT_TRUE(write_features(out, set, features.value()));
+  ASSERT_TRUE(write_features(out, features.value()));
+  ASSERT_TRUE(write_index(out, set, features.value().items));
   const auto values = read_npy(out / "features" / "net.npy", 1 << 20);
   ASSERT_TRUE(values);
   EXPECT_EQ(values.value(), features.value().values[0]);
