@@ -197,8 +197,8 @@ class Experiment {
         ++failed;
         continue;
       }
-      finish(fmt::format("NMI {:.4f}, ACC {:.4f}, {}{}", row.value().nmi,
-                         row.value().acc, in_time_units(row.value().seconds),
+      finish(fmt::format("NMI {:.4f}, ACC {:.4f}, {:.1f} s{}", row.value().nmi,
+                         row.value().acc, row.value().seconds,
                          left_after(jobs, i)));
     }
     return failed;

@@ -197,7 +197,7 @@ Result<MethodRunner::OwnRun> MethodRunner::run_on(std::string_view method,
 Result<MethodRunner::OwnRun> MethodRunner::run_jule(const Matrix& rows,
                                                     std::uint64_t seed) const {
   OwnRun own;
-  JuleOptions options;
+  JuleOptions options = options_.jule;
   options.clusters = options_.clusters;
   options.seed = seed;
   options.cancelled = options_.cancelled;
@@ -214,7 +214,7 @@ Result<MethodRunner::OwnRun> MethodRunner::run_jule(const Matrix& rows,
 Result<MethodRunner::OwnRun> MethodRunner::run_embedded(
     EmbeddedMethod method, const Matrix& rows, std::uint64_t seed) const {
   OwnRun own;
-  EmbeddedOptions options;
+  EmbeddedOptions options = options_.embedded;
   options.method = method;
   options.clusters = options_.clusters;
   options.seed = seed;
@@ -326,6 +326,8 @@ Result<MethodRun> MethodRunner::run_multi_view(std::string_view method,
   options.clusters = options_.clusters;
   options.clusterer = idec ? DeepClusterer::kIdec : DeepClusterer::kJule;
   options.joint = method == "dmvc";
+  options.jule = options_.jule;
+  options.embedded = options_.embedded;
   options.seed = seed;
   SHOAL_TRY(pretrained, own_clusterings(idec ? "idec" : "jule", seed));
   options.pretrained = std::move(pretrained);

@@ -39,6 +39,8 @@ struct TransferSettings {
 struct MethodOptions {
   int clusters = 0;
   TransferSettings transfer;
+  JuleOptions jule;  ///< `clusters`, `seed` and callbacks are set by the runs
+  EmbeddedOptions embedded;  ///< likewise; of dec, idec and dcn
   std::function<bool()> cancelled;
   std::function<void(std::string_view stage, double fraction)> progress;
 };

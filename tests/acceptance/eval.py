@@ -1,9 +1,11 @@
 """shoal-eval on real photographs: what it writes is what NumPy reads and what
-the daemon has; a second run reads its cache; Ctrl-C keeps what is finished.
+the daemon has; a second run reads its cache; Ctrl-C keeps what is finished;
+the scores of clusterings are scikit-learn's.
 
 usage: eval.py BIN-DIR SHARED-DATA"""
 
 import csv
+import json
 import pathlib
 import random
 import shutil
@@ -14,6 +16,7 @@ import tempfile
 import time
 
 import numpy
+from sklearn import metrics
 
 from daemon import Daemon, Ingest, Query, require
 
@@ -127,8 +130,22 @@ def check_bad_files(bin_dir, data, folder):
 def check_usage(bin_dir, data, folder):
     folder = folder / "usage"
     good = ("--data", data / "photos", "--out", folder)
-    done = shoal_eval(bin_dir, *good, status=2)
-    assert "--features-only" in done.stderr + done.stdout
+    for both in ((), ("--features-only", "--methods", "km")):
+        done = shoal_eval(bin_dir, *good, *both, status=2)
+        assert "either --methods or --features-only" in done.stderr, both
+    for wrong in (("--clusters", "none"), ("--clusters", "0"),
+                  ("--seeds", "0"), ("--distance", "far")):
+        shoal_eval(bin_dir, *good, "--methods", "km", *wrong, status=2)
+    clustering = ("--data", data / "caltech101-20", "--out", folder,
+                  "--limit", "60", "--views", "color")
+    for options, complaint in (
+            (("--methods", "kmeans"), "no method kmeans"),
+            (("--methods", "km,km"), "asked for twice"),
+            (("--methods", "km,tl-km"), "--transfer-net"),
+            (("--methods", "km", "--clusters", "61"), "61 clusters of 60")):
+        done = shoal_eval(bin_dir, *clustering, *options, status=1)
+        assert complaint in done.stderr, (options, done.stderr)
+        assert not (folder / "results.json").exists()
     shoal_eval(bin_dir, "--data", data / "photos", "--features-only", status=2)
     done = shoal_eval(bin_dir, *good, "--features-only", status=1)
     assert "one folder per class" in done.stderr, done.stderr
@@ -157,9 +174,83 @@ def check_interrupt(bin_dir, data, folder):
     assert not list((folder / "cache2").rglob("resnet50-*"))
 
 
+def check_scores(out, row, number):
+    """A row of results.json against scikit-learn's scores of its labels."""
+    with open(out / "index.csv", newline="") as file:
+        truth = [int(line["label"]) for line in csv.DictReader(file)]
+    run = json.loads((out / "runs" / ("%d.json" % number)).read_text())
+    labels = run["labels"]
+    assert len(labels) == len(truth) == row["n"]
+    table = metrics.cluster.contingency_matrix(truth, labels)
+    together = (table.astype(float) ** 2).sum() - len(truth)
+    pairs = [(sums.astype(float) ** 2).sum() - len(truth)
+             for sums in (table.sum(0), table.sum(1))]
+    for name, expected in (
+            ("nmi", metrics.normalized_mutual_info_score(
+                truth, labels, average_method="geometric")),
+            ("nmi_arithmetic",
+             metrics.normalized_mutual_info_score(truth, labels)),
+            ("ari", metrics.adjusted_rand_score(truth, labels)),
+            ("fmi", metrics.fowlkes_mallows_score(truth, labels)),
+            ("jc", together / (sum(pairs) - together))):
+        assert abs(row[name] - expected) < 1e-6, (row, name, expected)
+
+
+def check_methods(bin_dir, data, folder):
+    """km and jule on a part of COIL-20, stopped in between."""
+    out = folder / "methods"
+    arguments = [bin_dir / "shoal-eval", "--data", data / "coil100-20",
+                 "--models", data / "models", "--views", "hog,mobilenet_v2",
+                 "--cache", folder / "cache3", "--limit", "480", "--methods",
+                 "km,jule", "--seeds", "2", "--out", out]
+    process = subprocess.Popen(list(map(str, arguments)),
+                               stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 120
+    while not (out / "results.json").exists():
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, (process.returncode, messages)
+    kept = json.loads((out / "results.json").read_text())
+    assert 0 < len(kept) < 8, kept
+
+    done = shoal_eval(bin_dir, *arguments[1:])
+    assert "%d of 8 runs are there already" % len(kept) in done.stderr
+    rows = json.loads((out / "results.json").read_text())
+    assert rows[:len(kept)] == kept
+    assert sorted((r["method"], r["view"], r["seed"]) for r in rows) == sorted(
+        (method, view, seed) for method in ("km", "jule")
+        for view in ("hog", "mobilenet_v2") for seed in (0, 1))
+    for number, row in enumerate(rows):
+        assert row["k"] == 20 and row["n"] == 480, row
+        check_scores(out, row, number)
+        print("%(method)s on %(view)s, seed %(seed)d: NMI %(nmi).3f in "
+              "%(seconds).1f s" % row)
+        if (row["method"], row["view"]) == ("jule", "mobilenet_v2"):
+            assert row["nmi"] > 0.9, row
+    assert "jule" in done.stdout and "+-" in done.stdout, done.stdout
+    report = (out / "report.html").read_text()
+    assert "Contact sheets" in report and "data:image/jpeg" in report
+
+
+def check_cluster_count(bin_dir, data, folder):
+    out = folder / "count"
+    done = shoal_eval(bin_dir, "--data", data / "coil100-20", "--models",
+                      data / "models", "--views", "mobilenet_v2", "--cache",
+                      folder / "cache3", "--limit", "480", "--methods", "km",
+                      "--clusters", "auto", "--map-images", "0", "--out", out)
+    assert "is estimated" in done.stdout, done.stdout
+    assert "silhouette" in done.stdout and "eigengap" in done.stdout
+    row, = json.loads((out / "results.json").read_text())
+    assert "K = %d is estimated" % row["k"] in done.stdout, (row, done.stdout)
+    assert 10 <= row["k"] <= 40, row
+
+
 def main():
     bin_dir, data = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     require(data / "caltech101-20", "the Caltech photographs")
+    require(data / "coil100-20", "the COIL photographs")
     require(data / "models" / "mobilenet_v2", "the pretrained models")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-eval-"))
     try:
@@ -169,6 +260,8 @@ def main():
         check_bad_files(bin_dir, data, folder)
         check_usage(bin_dir, data, folder)
         check_interrupt(bin_dir, data, folder)
+        check_methods(bin_dir, data, folder)
+        check_cluster_count(bin_dir, data, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -266,6 +266,28 @@ TEST_F(FeaturesTest, ViewsAreFoundByName) {
             ErrorCode::kInvalidArgument);
 }
 
+TEST_F(FeaturesTest, PrincipalComponentsAreThoseOfTheDataset) {
+  const Dataset small = dataset();
+  auto requests = find_views({"rp_pca"}, "", {}, small).value();
+  const auto few = extract_features(small, requests, options_);
+  ASSERT_FALSE(few);
+  EXPECT_THAT(few.error().message, HasSubstr("view rp_pca"));
+
+  for (int i = 0; i < 150; ++i) {
+    put_file(folder_.path() / "set" / "more" / (std::to_string(i) + ".jpg"),
+             jpeg_of(20, 20, 100 + i));
+  }
+  const Dataset set = dataset();
+  requests = find_views({"rp_pca"}, "", {}, set).value();
+  const auto features = extract_features(set, requests, options_);
+  ASSERT_TRUE(features) << features.error().message;
+  const Matrix& rows = features.value().values[0];
+  EXPECT_EQ(rows.cols(), RawPixelPca::kDim);
+  // The basis is of these images, so they are centred in it.
+  EXPECT_LT(rows.colwise().mean().cwiseAbs().maxCoeff(),
+            1e-3 * rows.cwiseAbs().maxCoeff());
+}
+
 TEST_F(FeaturesTest, PixelsAreTheImagesOwn) {
   const auto folder = folder_.path() / "mnist";
   put_file(folder / "x-images-idx3-ubyte",

@@ -37,5 +37,26 @@ TEST(Progress, RedrawsABarOnATerminal) {
   EXPECT_EQ(out.str().back(), '\n');
 }
 
+TEST(Progress, ShowsPercentOfWhatHasNoNumber) {
+  std::ostringstream out;
+  const auto start = Progress::Clock::now();
+  Progress progress(out, false, "jule", 1000, start, ProgressUnit::kPercent);
+  progress.update(250, start + seconds(10));
+  EXPECT_EQ(out.str(), "jule:  25 %, 30 s left\n");
+}
+
+TEST(Progress, IsReplacedByItsLastLine) {
+  std::ostringstream lines;
+  std::ostringstream screen;
+  const auto start = Progress::Clock::now();
+  for (std::ostream* out : {&lines, &screen}) {
+    Progress progress(*out, out == &screen, "hog", 100, start);
+    progress.update(50, start + seconds(1));
+    progress.close("hog: done");
+  }
+  EXPECT_EQ(lines.str(), "hog: done\n");
+  EXPECT_THAT(screen.str(), testing::EndsWith("\r\x1b[Khog: done\n"));
+}
+
 }  // namespace
 }  // namespace shoal::eval
