@@ -185,6 +185,7 @@ MethodOptions method_options(const CommandOptions& command, int clusters,
   options.transfer.share_step = command.share_step;
   options.transfer.max_iterations = command.max_iterations;
   options.transfer.distance = command.distance;
+  options.embedded.max_updates = command.max_updates;
   return options;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/deep/embedded_clustering.h"
 #include "engine/transfer/transfer_clustering.h"
 
 namespace shoal::eval {
@@ -38,6 +39,7 @@ struct CommandOptions {
   double share_step = 0.1;        ///< delta
   int max_iterations = 20;        ///< k_max
   RowDistance distance = RowDistance::kEuclidean;
+  int max_updates = EmbeddedOptions().max_updates;  ///< of dec, idec and dcn
 };
 
 /// Extracts the features and writes them, telling standard error of progress

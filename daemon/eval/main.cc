@@ -90,6 +90,10 @@ int main(int argc, char** argv) {
                  "to a cluster's centre, in tl: euclidean, city-block or "
                  "chessboard (default: euclidean)")
       ->transform(CLI::CheckedTransformer(distances()));
+  app.add_option("--max-updates", options.max_updates,
+                 "updates of the autoencoder methods' second phase, at most")
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->capture_default_str();
   app.add_option("--map-images", options.map_images,
                  "most images on a map of the report; 0: no maps")
       ->capture_default_str();

@@ -41,6 +41,12 @@ std::optional<EmbeddedMethod> embedded_method(std::string_view name) {
   return std::nullopt;
 }
 
+/// Whether `method` is an autoencoder method or starts from one.
+bool learns_codes(std::string_view method) {
+  // "mvec-idec" ends in the method that it starts from.
+  return embedded_method(method.substr(method.rfind('-') + 1)).has_value();
+}
+
 /// A callback of the engine that keeps the labels of every step.
 auto step_keeper(std::vector<MethodRun::Step>& steps) {
   return [&steps](const Matrix&, const std::vector<int>& labels) {
@@ -149,11 +155,18 @@ std::string MethodRunner::settings(std::string_view method) const {
                        transfer.initial_share, transfer.share_step,
                        transfer.max_iterations, to_string(transfer.distance));
   }
+  std::vector<std::string> parts;
   const auto info = find_method(method);
-  if (!info || info.value()->scope == MethodScope::kOneView) return "";
-  std::vector<std::string_view> names;
-  for (const MethodView& view : views_) names.push_back(view.name);
-  return fmt::format("views={}", fmt::join(names, ","));
+  if (info && info.value()->scope == MethodScope::kAllViews) {
+    std::vector<std::string_view> names;
+    for (const MethodView& view : views_) names.push_back(view.name);
+    parts.push_back(fmt::format("views={}", fmt::join(names, ",")));
+  }
+  if (learns_codes(method)) {
+    parts.push_back(
+        fmt::format("max_updates={}", options_.embedded.max_updates));
+  }
+  return fmt::format("{}", fmt::join(parts, " "));
 }
 
 Result<MethodRunner::OwnRun> MethodRunner::run_on(std::string_view method,

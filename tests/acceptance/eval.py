@@ -134,7 +134,8 @@ def check_usage(bin_dir, data, folder):
         done = shoal_eval(bin_dir, *good, *both, status=2)
         assert "either --methods or --features-only" in done.stderr, both
     for wrong in (("--clusters", "none"), ("--clusters", "0"),
-                  ("--seeds", "0"), ("--distance", "far")):
+                  ("--seeds", "0"), ("--distance", "far"),
+                  ("--max-updates", "0"), ("--max-updates", "many")):
         shoal_eval(bin_dir, *good, "--methods", "km", *wrong, status=2)
     clustering = ("--data", data / "caltech101-20", "--out", folder,
                   "--limit", "60", "--views", "color")

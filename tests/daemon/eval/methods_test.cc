@@ -116,6 +116,20 @@ TEST(MethodRunner, KeptWorkIsOfOneSeed) {
             fresh.run("dmvc-fix-jule", 0, 2).value().representation);
 }
 
+TEST(MethodRunner, TheBoundOfUpdatesEndsTheSecondPhase) {
+  const ExperimentData data = clear_clusters(20);
+  MethodOptions options = small_methods();
+  options.embedded.target_interval = 1;
+  options.embedded.tolerance = 0;
+  const auto steps_with = [&](int max_updates) {
+    options.embedded.max_updates = max_updates;
+    MethodRunner runner(data.views, options);
+    return runner.run("idec", 0, 0).value().steps.size();
+  };
+  const std::size_t few = steps_with(3);
+  EXPECT_EQ(steps_with(8), few + 5);
+}
+
 TEST(MethodRunner, StopsWhenAsked) {
   const ExperimentData data = clear_clusters(20);
   MethodOptions options = small_methods();
@@ -137,6 +151,13 @@ TEST(MethodRunner, SettingsNameWhatDecides) {
   const MethodRunner runner(data.views, options);
   EXPECT_EQ(runner.settings("km"), "");
   EXPECT_EQ(runner.settings("dmvc"), "views=one,two");
+  EXPECT_EQ(runner.settings("mvec-jule"), "views=one,two");
+  for (const char* name : {"dec", "idec", "dcn"}) {
+    EXPECT_EQ(runner.settings(name), "max_updates=300") << name;
+  }
+  for (const char* name : {"cc-idec", "mvec-idec", "dmvc-fix-idec"}) {
+    EXPECT_EQ(runner.settings(name), "views=one,two max_updates=300") << name;
+  }
   EXPECT_EQ(runner.settings("tl-km"),
             "net=two layers=head Delta=0.3 delta=0.1 k_max=20 city-block");
 }
