@@ -16,8 +16,8 @@ from daemon import Daemon, Ingest, Query, labelled_folder, require
 
 VIEWS = ("mobilenet_v2", "squeezenet1_1")
 #: Least NMI of the last epoch; k-means alone gives 0.95 to 0.98.
-TARGETS = {"jule": 0.98, "mvec-jule": 0.98, "dmvc-fix-jule": 0.98,
-           "dmvc": 0.98}
+TARGETS = {"jule": 0.97, "mvec-jule": 0.97, "dmvc-fix-jule": 0.97,
+           "dmvc": 0.97}
 
 
 def nmi(truth, labels, names):
