@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <array>
 #include <cctype>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "common/check.h"
@@ -199,17 +201,29 @@ std::string check_loopback(const FieldValue& value) {
   return "";
 }
 
-std::string check_device(const FieldValue& value) {
-  const auto& device = std::get<std::string>(value);
-  if (device == "auto" || device == "cpu") return "";
+bool is_cuda_device(std::string_view name) {
   constexpr std::string_view kPrefix = "cuda:";
-  const std::string number =
-      device.rfind(kPrefix, 0) == 0 ? device.substr(kPrefix.size()) : "";
-  const bool digits =
-      !number.empty() && number.size() <= 3 &&
-      std::all_of(number.begin(), number.end(),
-                  [](unsigned char c) { return std::isdigit(c) != 0; });
-  return digits ? "" : "'" + device + "' is not auto, cpu or cuda:N";
+  if (name.substr(0, kPrefix.size()) != kPrefix) return false;
+  const std::string_view number = name.substr(kPrefix.size());
+  return !number.empty() && number.size() <= 3 &&
+         std::all_of(number.begin(), number.end(),
+                     [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
+std::string check_device(const FieldValue& value) {
+  const auto& text = std::get<std::string>(value);
+  if (text == "auto" || text == "cpu") return "";
+  std::set<std::string> seen;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string name = text.substr(begin, end - begin);
+    if (!is_cuda_device(name)) {
+      return "'" + name + "' is not auto, cpu or cuda:N";
+    }
+    if (!seen.insert(name).second) return "'" + name + "' is named twice";
+    begin = end + 1;
+  }
+  return "";
 }
 
 std::string check_precision(const FieldValue& value) {
@@ -329,8 +343,9 @@ std::vector<Field> make_fields() {
            "gabor and color when there is none.")
         .check = check_distinct_names;
     s.text("device", &ViewsConfig::device, "auto", kRestart,
-           "Where nets run: cpu, cuda:N, or auto for the first GPU if there "
-           "is one.")
+           "Where nets run: cpu, cuda:N (several with commas between share "
+           "each batch), or auto for all GPUs, or the CPU where there is "
+           "none.")
         .check = check_device;
     s.text("precision", &ViewsConfig::precision, "auto", kRestart,
            "What nets compute in: fp32, bf16, fp16 (GPUs), or auto for the "

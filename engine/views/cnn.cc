@@ -25,6 +25,7 @@
 #include "engine/views/internal/load_net.h"
 #include "engine/views/internal/mapped_file.h"
 #include "engine/views/internal/onednn_executor.h"
+#include "engine/views/internal/replicated_view.h"
 #include "engine/views/internal/translated.h"
 
 namespace shoal {
@@ -58,11 +59,8 @@ std::string to_string(const Mode& mode) {
 }
 
 Result<c10::Device> find_device(const std::string& name) {
+  if (name == "cpu") return c10::Device(c10::kCPU);
   const auto devices = torch::cuda::device_count();
-  if (name == "cpu" || (name == "auto" && devices == 0)) {
-    return c10::Device(c10::kCPU);
-  }
-  if (name == "auto") return c10::Device(c10::kCUDA, 0);
   for (std::size_t i = 0; i < devices; ++i) {
     if (name == "cuda:" + std::to_string(i)) {
       return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(i));
@@ -71,6 +69,26 @@ Result<c10::Device> find_device(const std::string& name) {
   return unsupported(fmt::format(
       "device {} is not here; there are auto, cpu and {} CUDA devices", name,
       devices));
+}
+
+/// The devices that DeviceOptions::device names.
+Result<std::vector<c10::Device>> find_devices(const std::string& names) {
+  std::vector<c10::Device> found;
+  if (names == "auto") {
+    const auto devices = torch::cuda::device_count();
+    if (devices == 0) found.emplace_back(c10::kCPU);
+    for (std::size_t i = 0; i < devices; ++i) {
+      found.emplace_back(c10::kCUDA, static_cast<c10::DeviceIndex>(i));
+    }
+    return found;
+  }
+  for (std::size_t begin = 0; begin <= names.size();) {
+    const std::size_t end = std::min(names.find(',', begin), names.size());
+    SHOAL_TRY(device, find_device(names.substr(begin, end - begin)));
+    found.push_back(device);
+    begin = end + 1;
+  }
+  return found;
 }
 
 /// Makes executors for parts of one net on one device.
@@ -401,8 +419,8 @@ std::string preprocessing_text(const ModelFolder& model) {
 }
 
 Result<std::unique_ptr<View>> make_view(const ModelFolder& model,
-                                        const DeviceOptions& options) {
-  SHOAL_TRY(device, find_device(options.device));
+                                        const std::string& precision,
+                                        const c10::Device& device) {
   if (device.is_cuda()) {
     // fp32 means fp32; what is less exact is asked for and probed.
     at::globalContext().setAllowTF32CuBLAS(false);
@@ -428,8 +446,33 @@ Result<std::unique_ptr<View>> make_view(const ModelFolder& model,
   auto view = std::make_unique<CnnView>(
       std::move(spec), ExecutorFactory(model, device), std::move(net));
   SHOAL_TRY(scripted ? view->start_torchscript(model.weights)
-                     : view->start(options.precision));
+                     : view->start(precision));
   return std::unique_ptr<View>(std::move(view));
+}
+
+Result<std::unique_ptr<View>> make_view(const ModelFolder& model,
+                                        const DeviceOptions& options) {
+  SHOAL_TRY(devices, find_devices(options.device));
+  std::vector<std::unique_ptr<View>> replicas;
+  for (const c10::Device& device : devices) {
+    SHOAL_TRY(view, make_view(model, options.precision, device));
+    replicas.push_back(std::move(view));
+  }
+  if (replicas.size() == 1) return std::move(replicas.front());
+  return std::unique_ptr<View>(
+      std::make_unique<internal::ReplicatedView>(std::move(replicas)));
+}
+
+/// A view's replicas, or the view itself.
+std::vector<const View*> parts_of(const View& view) {
+  const auto* const replicated =
+      dynamic_cast<const internal::ReplicatedView*>(&view);
+  if (replicated == nullptr) return {&view};
+  std::vector<const View*> parts;
+  for (const auto& replica : replicated->replicas()) {
+    parts.push_back(replica.get());
+  }
+  return parts;
 }
 
 }  // namespace
@@ -461,13 +504,23 @@ Result<std::unique_ptr<View>> make_cnn_view(const ModelFolder& model,
 }
 
 std::optional<CnnInfo> cnn_info(const View& view) {
-  const auto* const cnn = dynamic_cast<const CnnView*>(&view);
-  if (cnn == nullptr) return std::nullopt;
-  return cnn->info();
+  std::optional<CnnInfo> info;
+  for (const View* const part : parts_of(view)) {
+    const auto* const cnn = dynamic_cast<const CnnView*>(part);
+    if (cnn == nullptr) return std::nullopt;
+    if (info) {
+      info->device += "," + cnn->info().device;
+    } else {
+      info = cnn->info();
+    }
+  }
+  return info;
 }
 
 Result<Matrix> cnn_logits(View& view, const std::vector<Image>& images) {
-  auto* const cnn = dynamic_cast<CnnView*>(&view);
+  auto* const replicated = dynamic_cast<internal::ReplicatedView*>(&view);
+  View& first = replicated == nullptr ? view : *replicated->replicas().front();
+  auto* const cnn = dynamic_cast<CnnView*>(&first);
   if (cnn == nullptr) {
     return unsupported("view " + view.spec().name + " has no classifier");
   }

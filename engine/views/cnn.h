@@ -14,7 +14,9 @@ namespace shoal {
 
 /// Where and how nets run.
 struct DeviceOptions {
-  /// "auto" (the first CUDA device if there is one), "cpu" or "cuda:N".
+  /// "auto" (every CUDA device, or the CPU where there is none), "cpu", or
+  /// "cuda:N", several of them with commas between: each batch is then shared
+  /// among them.
   std::string device = "auto";
   /// What nets compute in: "auto", "fp32", "bf16" or "fp16".
   std::string precision = "fp32";
@@ -23,7 +25,7 @@ struct DeviceOptions {
 /// How a CNN view computes, and why so.
 struct CnnInfo {
   std::string executor;   ///< library and version
-  std::string device;     ///< "cpu", "cuda:0"
+  std::string device;     ///< "cpu", "cuda:0", "cuda:0,cuda:1"
   std::string precision;  ///< "fp32", "bf16" or "fp16"
   std::string reason;     ///< why this precision
   /// The lowest cosine similarity to fp32 features on the probe batch, of the
@@ -55,7 +57,7 @@ void set_compute_threads(int threads);
 [[nodiscard]] Result<std::unique_ptr<View>> make_cnn_view(
     const ModelFolder& model, const DeviceOptions& device);
 
-/// Nothing for a view that is no CNN.
+/// Nothing for a view that is no CNN. On several devices what the first says.
 [[nodiscard]] std::optional<CnnInfo> cnn_info(const View& view);
 
 /// Class scores of a CNN view, for checking weights against photographs.

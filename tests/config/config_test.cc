@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include <locale>
+#include <map>
 #include <random>
 
 #include <gmock/gmock.h>
@@ -14,6 +15,7 @@ namespace {
 using std::chrono::milliseconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 std::vector<std::string> problems_of(
     std::string_view text, const std::vector<std::string>& overrides = {}) {
@@ -118,6 +120,19 @@ TEST(Config, ReportsAllProblemsAtOnceWithPlaceRangeAndNearestKey) {
           "cuda:N",
           "--set views.precision=half: views.precision: 'half' is not auto, "
           "fp32, bf16 or fp16"));
+}
+
+TEST(Config, SeveralDevicesAreNamedOnceEach) {
+  EXPECT_THAT(problems_of("[views]\ndevice = \"cuda:0,cuda:1\"\n"), IsEmpty());
+  for (const auto& [device, problem] :
+       std::map<std::string, std::string>{{"cuda:0,cpu", "'cpu' is not"},
+                                          {"cuda:0,", "'' is not"},
+                                          {"cuda:1,cuda:1", "named twice"},
+                                          {"cuda:x", "'cuda:x' is not"}}) {
+    EXPECT_THAT(problems_of("[views]\ndevice = \"" + device + "\"\n"),
+                ElementsAre(HasSubstr(problem)))
+        << device;
+  }
 }
 
 TEST(Config, AKeyInTheWrongSectionIsSentToTheRightOne) {
