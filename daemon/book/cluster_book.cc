@@ -253,12 +253,11 @@ Result<void> ClusterBook::add_features(const std::vector<Arrival>& arrivals) {
 // ---------------------------------------------------------- runs and epochs
 
 Result<ImageSeq> ClusterBook::low_water() const {
-  SHOAL_TRY(first_pending, store_.pending(ImageSeq{}, 1));
-  if (!first_pending.empty()) {
-    return ImageSeq(first_pending.front().value() - 1);
-  }
+  // In this order: what is stored between the two is pending still.
   SHOAL_TRY(totals, store_.ingest_totals());
-  return totals.last_seq;
+  SHOAL_TRY(first_pending, store_.pending(ImageSeq{}, 1));
+  if (first_pending.empty()) return totals.last_seq;
+  return ImageSeq(first_pending.front().value() - 1);
 }
 
 Result<EpochId> ClusterBook::begin_run(const std::string& method,
@@ -553,12 +552,13 @@ Result<void> ClusterBook::flip(const std::string& cause) {
     SHOAL_TRY(changes, fixed_changes(record.id));
     flip_fixed_ = std::move(changes);
   }
-  SHOAL_TRY(replay_corrections(state));
+  SHOAL_TRY(replay_corrections(state, first_time));
   std::vector<ImageSeq> changed;
   for (const auto& [seq, fix] : flip_fixed_) changed.push_back(seq);
-  SHOAL_TRY(enforce(state, changed));
+  SHOAL_TRY(enforce(state, changed, true));
   SHOAL_TRY(apply_fixed_labels(state));
   if (first_time) {
+    SHOAL_TRY(leave_to_people(state));
     SHOAL_TRY(found, run_confirmations(state));
     confirmed = std::move(found);
   }

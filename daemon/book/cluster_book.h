@@ -230,12 +230,13 @@ class ClusterBook {
                                    ClusterId into);
 
   /// Applies to an epoch what the corrections say.
-  Result<void> replay_corrections(EpochState& state);
+  Result<void> replay_corrections(EpochState& state, bool first_time);
   Result<void> absorb(EpochState& state, const CorrectionRecord& merge);
   Result<void> part(EpochState& state, const CorrectionRecord& merge);
   /// Takes images out of clusters ruled out for them, and confirmations that
   /// are no longer fixed back.
-  Result<void> enforce(EpochState& state, const std::vector<ImageSeq>& seqs);
+  Result<void> enforce(EpochState& state, const std::vector<ImageSeq>& seqs,
+                       bool withdraw);
   Result<void> apply_fixed(
       EpochState& state,
       const std::vector<std::pair<ImageSeq, FixedLabel>>& fixed);
@@ -257,8 +258,19 @@ class ClusterBook {
   /// What runs' confirmations come into force, or leave it, when `to` becomes
   /// current. Images deleted since are left out.
   Result<FixedChanges> fixed_changes(EpochId to) const;
+  /// Takes back what a run would confirm in clusters that people merged, split
+  /// or brought back since it read the store: it did not know them.
+  Result<void> leave_to_people(EpochState& state);
   /// The images that the staged epoch confirms and nobody has fixed.
   Result<CorrectionRecord> run_confirmations(const EpochState& state) const;
+  /// Of `members` in the staged epoch those that it confirms and nobody has
+  /// fixed, with their labels.
+  Result<std::vector<CorrectionChange>> confirmed_unfixed(
+      const EpochState& state, const std::vector<Member>& members) const;
+  /// Images that a run confirmed in what `merge` absorbed, of which the merge
+  /// does not know: the run was rolled back then.
+  Result<std::vector<ImageSeq>> confirmed_behind(
+      const CorrectionRecord& merge, const std::set<EpochId>& epochs) const;
   /// fixed records as they will be after the flip.
   Result<std::vector<std::optional<FixedLabel>>> fixed_after_flip(
       const std::vector<ImageSeq>& seqs) const;

@@ -123,6 +123,13 @@ float usual_threshold(const EpochState& state) {
   return *middle;
 }
 
+/// What a person ruled out while a run was rolled back stays ruled out.
+bool is_overruled(const std::optional<FixedLabel>& fixed,
+                  const std::vector<ClusterId>& must_not) {
+  return fixed && fixed->by == FixedBy::kRun &&
+         contains(must_not, fixed->cluster);
+}
+
 Label nearest_label(EpochState& state, const std::optional<Vector>& embedding,
                     const std::vector<ClusterId>& must_not) {
   return embedding ? state.assign(*embedding, must_not) : Label{};
@@ -196,7 +203,10 @@ Result<std::map<ImageSeq, ClusterBook::Settlement>> ClusterBook::settlements(
       }
       if (record.kind == CorrectionKind::kMerge) {
         for (auto& [seq, what] : settled) {
-          if (what.fixed && what.fixed->cluster == record.other) {
+          if (!what.fixed || what.fixed->cluster != record.other) continue;
+          if (is_overruled(what.fixed, what.must_not)) {
+            what.fixed.reset();
+          } else {
             what.fixed->cluster = record.cluster;
           }
         }
@@ -221,12 +231,8 @@ Result<std::map<ImageSeq, ClusterBook::Settlement>> ClusterBook::settlements(
     if (page.size() < kCorrectionsAtOnce) break;
     after = page.back().seq;
   }
-  // What a person ruled out while the run was rolled back stays ruled out.
   for (auto& [seq, what] : settled) {
-    if (what.fixed && what.fixed->by == FixedBy::kRun &&
-        contains(what.must_not, what.fixed->cluster)) {
-      what.fixed.reset();
-    }
+    if (is_overruled(what.fixed, what.must_not)) what.fixed.reset();
   }
   return settled;
 }
@@ -516,8 +522,12 @@ Result<CorrectionOutcome> ClusterBook::undo(const CorrectionRequest& request,
   record.other = undone.other;
   undone.undone_by = record.seq;
 
-  const std::vector<ImageSeq> seqs = seqs_of(undone.changes);
+  std::vector<ImageSeq> seqs = seqs_of(undone.changes);
   SHOAL_TRY(epochs, ancestry(current_.id()));
+  if (undone.kind == CorrectionKind::kMerge) {
+    SHOAL_TRY(more, confirmed_behind(undone, epochs));
+    seqs.insert(seqs.end(), more.begin(), more.end());
+  }
   SHOAL_TRY(settled, settlements(seqs, undone.seq, epochs));
   SHOAL_TRY(images, store_.images(seqs));
   SHOAL_TRY(labels, store_.labels(current_.id(), seqs));
@@ -533,7 +543,8 @@ Result<CorrectionOutcome> ClusterBook::undo(const CorrectionRequest& request,
   for (std::size_t i = 0; i < seqs.size(); ++i) {
     if (!images[i] || !labels[i]) continue;  // deleted since
     const Label& label = *labels[i];
-    const Label& before = undone.changes[i].label_before;
+    const Label& before =
+        i < undone.changes.size() ? undone.changes[i].label_before : label;
     Settlement& rest = settled.at(seqs[i]);
     if (rest.fixed) {
       SHOAL_TRY(alive, resolve(rest.fixed->cluster));
@@ -778,7 +789,8 @@ Result<void> ClusterBook::part(EpochState& state,
 }
 
 Result<void> ClusterBook::enforce(EpochState& state,
-                                  const std::vector<ImageSeq>& seqs) {
+                                  const std::vector<ImageSeq>& seqs,
+                                  bool withdraw) {
   SHOAL_TRY(labels, store_.labels(state.id(), seqs));
   SHOAL_TRY(fixed, fixed_after_flip(seqs));
   SHOAL_TRY(must_not, store_.must_not(seqs));
@@ -786,8 +798,9 @@ Result<void> ClusterBook::enforce(EpochState& state,
   auto batch = store_.new_batch();
   for (std::size_t i = 0; i < seqs.size(); ++i) {
     if (!labels[i] || fixed[i]) continue;
-    const bool wrong = labels[i]->state == LabelState::kConfirmed ||
-                       contains(must_not[i], labels[i]->cluster);
+    const bool wrong =
+        (withdraw && labels[i]->state == LabelState::kConfirmed) ||
+        contains(must_not[i], labels[i]->cluster);
     if (!wrong) continue;
     state.put_label(
         *batch, seqs[i], labels[i],
@@ -797,7 +810,8 @@ Result<void> ClusterBook::enforce(EpochState& state,
   return commit(std::move(batch), Durability::kBuffered);
 }
 
-Result<void> ClusterBook::replay_corrections(EpochState& state) {
+Result<void> ClusterBook::replay_corrections(EpochState& state,
+                                             bool first_time) {
   const CorrectionSeq seen = state.record().corrections_seen;
   for (CorrectionSeq after;;) {
     SHOAL_TRY(page, store_.corrections(after, kCorrectionsAtOnce));
@@ -811,7 +825,9 @@ Result<void> ClusterBook::replay_corrections(EpochState& state) {
         SHOAL_TRY(part(state, record));
       } else if (record.kind == CorrectionKind::kReject ||
                  record.kind == CorrectionKind::kUndo) {
-        SHOAL_TRY(enforce(state, seqs_of(record.changes)));
+        // What a run confirms now it confirms knowing the older ones.
+        const bool withdraw = !first_time || seen < record.seq;
+        SHOAL_TRY(enforce(state, seqs_of(record.changes), withdraw));
       }
     }
     if (page.size() < kCorrectionsAtOnce) return ok();
@@ -935,21 +951,90 @@ Result<CorrectionRecord> ClusterBook::run_confirmations(
     if (cluster.confirmed == 0) continue;
     for (ImageSeq after;;) {
       SHOAL_TRY(members, store_.members(state.id(), id, after, kPage));
-      const std::vector<ImageSeq> seqs = seqs_of(members);
-      SHOAL_TRY(fixed, fixed_after_flip(seqs));
-      SHOAL_TRY(labels, store_.labels(state.id(), seqs));
-      for (std::size_t i = 0; i < seqs.size(); ++i) {
-        if (fixed[i] || !labels[i] ||
-            labels[i]->state != LabelState::kConfirmed) {
-          continue;
-        }
-        record.changes.push_back({seqs[i], *labels[i]});
-      }
+      SHOAL_TRY(found, confirmed_unfixed(state, members));
+      record.changes.insert(record.changes.end(), found.begin(), found.end());
       if (members.size() < kPage) break;
       after = members.back().seq;
     }
   }
   return record;
+}
+
+Result<std::vector<CorrectionChange>> ClusterBook::confirmed_unfixed(
+    const EpochState& state, const std::vector<Member>& members) const {
+  std::vector<ImageSeq> seqs;
+  for (const Member& member : members) {
+    if (member.state == LabelState::kConfirmed) seqs.push_back(member.seq);
+  }
+  SHOAL_TRY(fixed, fixed_after_flip(seqs));
+  SHOAL_TRY(labels, store_.labels(state.id(), seqs));
+  std::vector<CorrectionChange> found;
+  for (std::size_t i = 0; i < seqs.size(); ++i) {
+    if (!fixed[i] && labels[i]) found.push_back({seqs[i], *labels[i]});
+  }
+  return found;
+}
+
+Result<void> ClusterBook::leave_to_people(EpochState& state) {
+  std::set<ClusterId> changed;
+  for (CorrectionSeq after = state.record().corrections_seen;;) {
+    SHOAL_TRY(page, store_.corrections(after, kCorrectionsAtOnce));
+    for (const CorrectionRecord& record : page) {
+      if (record.kind != CorrectionKind::kMerge &&
+          record.kind != CorrectionKind::kSplit &&
+          record.kind != CorrectionKind::kUndo) {
+        continue;
+      }
+      changed.insert(record.cluster);
+      changed.insert(record.other);
+    }
+    if (page.size() < kCorrectionsAtOnce) break;
+    after = page.back().seq;
+  }
+  for (const ClusterId cluster : changed) {
+    if (!state.has_cluster(cluster)) continue;
+    for (ImageSeq after;;) {
+      SHOAL_TRY(members, store_.members(state.id(), cluster, after, kPage));
+      SHOAL_TRY(found, confirmed_unfixed(state, members));
+      auto batch = store_.new_batch();
+      for (const CorrectionChange& change : found) {
+        Label label = change.label_before;
+        label.state = LabelState::kAssigned;
+        state.put_label(*batch, change.seq, change.label_before, label);
+      }
+      state.write_clusters(*batch);
+      SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
+      if (members.size() < kPage) break;
+      after = members.back().seq;
+    }
+  }
+  return ok();
+}
+
+Result<std::vector<ImageSeq>> ClusterBook::confirmed_behind(
+    const CorrectionRecord& merge, const std::set<EpochId>& epochs) const {
+  std::vector<ImageSeq> seqs;
+  for (ImageSeq after;;) {
+    SHOAL_TRY(page, store_.fixed_after(after, kPage));
+    for (const auto& [seq, fix] : page) {
+      if (fix.by == FixedBy::kRun && fix.cluster == merge.cluster) {
+        seqs.push_back(seq);
+      }
+    }
+    if (page.size() < kPage) break;
+    after = page.back().first;
+  }
+  std::set<ImageSeq> listed;
+  for (const CorrectionChange& change : merge.changes) {
+    listed.insert(change.seq);
+  }
+  SHOAL_TRY(settled, settlements(seqs, merge.seq, epochs));
+  std::vector<ImageSeq> behind;
+  for (const auto& [seq, what] : settled) {
+    const bool returns = !what.fixed || what.fixed->cluster != merge.cluster;
+    if (returns && listed.count(seq) == 0) behind.push_back(seq);
+  }
+  return behind;
 }
 
 Result<void> ClusterBook::tidy_clusters(EpochState& state) {

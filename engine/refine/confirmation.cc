@@ -10,7 +10,8 @@ namespace shoal {
 namespace {
 
 constexpr double kLeastHeap = 0.1;  ///< share of the rows
-constexpr double kFarApart = 5;     ///< Ashman's D
+constexpr std::size_t kLeastRows = 2;
+constexpr double kFarApart = 5;  ///< Ashman's D
 constexpr int kPowerIterations = 50;
 
 /// Positions of centred rows on the axis of their largest variance.
@@ -48,9 +49,10 @@ struct Side {
 
 bool looks_like_two(const Matrix& rows) {
   const auto n = static_cast<std::size_t>(rows.rows());
-  const auto least =
-      static_cast<std::size_t>(std::ceil(kLeastHeap * static_cast<double>(n)));
-  if (least < 2) return false;
+  if (n < 2 * kLeastRows) return false;
+  const auto least = std::max(
+      kLeastRows,
+      static_cast<std::size_t>(std::ceil(kLeastHeap * static_cast<double>(n))));
   std::vector<double> places = along_main_axis(rows);
   std::sort(places.begin(), places.end());
   Side left;

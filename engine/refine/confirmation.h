@@ -38,10 +38,10 @@ struct ConfirmationInput {
     const ConfirmationInput& input, const ConfirmationOptions& options);
 
 /// True when the rows fall into two heaps along their main axis: cut where the
-/// two sides' variances are least, each side holds a tenth of the rows or more
-/// and their means are far apart (Ashman's D above 5; a normal distribution
-/// cut in two has 2.7, an even one 3.5, views of a turning object up to 4.1).
-/// A few rows of one heap may look like two by chance.
+/// two sides' variances are least, each side holds a tenth of the rows, two at
+/// least, and their means are far apart (Ashman's D above 5; a normal
+/// distribution cut in two has 2.7, an even one 3.5, views of a turning object
+/// up to 4.1). A few rows of one heap may look like two by chance.
 /// @param rows  (m, d)
 /// Source: Otsu 1979 (the cut), Ashman et al. 1994 (D).
 [[nodiscard]] bool looks_like_two(const Matrix& rows);

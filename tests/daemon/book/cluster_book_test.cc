@@ -715,6 +715,102 @@ TEST(ClusterBook, APersonMayMoveWhatARunConfirmedAndUndoThat) {
   EXPECT_THAT(world.violations(), IsEmpty());
 }
 
+TEST(ClusterBook, ARejectionAndAMergeBetweenRollbackAndReturnStand) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  const EpochId first = world.refine(3);
+  const ClusterId of_zero = world.label("0-0").cluster;
+  const ClusterId of_one = world.label("1-0").cluster;
+  world.confirm(0.5);
+  const EpochId second = world.refine(3);
+  std::vector<std::string> in_zero;
+  for (const auto& [name, cluster] : confirmed(world)) {
+    if (cluster == of_zero) in_zero.push_back(name);
+  }
+  ASSERT_GE(in_zero.size(), 2U);
+  ASSERT_TRUE(world.activate(first).has_value());
+  world.correct(CorrectionKind::kReject, {in_zero[0]}, of_zero);
+  world.correct(CorrectionKind::kMerge, {}, of_one, of_zero);
+  ASSERT_TRUE(world.activate(second).has_value());
+  EXPECT_THAT(world.violations(), IsEmpty());
+  EXPECT_EQ(confirmed(world).count(in_zero[0]), 0U);
+  EXPECT_EQ(confirmed(world).at(in_zero[1]), of_one);
+}
+
+TEST(ClusterBook, UndoingAMergeBringsBackWhatWasConfirmedWhileRolledBack) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  const EpochId first = world.refine(3);
+  const ClusterId of_zero = world.label("0-0").cluster;
+  const ClusterId of_one = world.label("1-0").cluster;
+  const ClusterId of_two = world.label("2-0").cluster;
+  world.confirm(1);
+  const EpochId second = world.refine(3);
+  ASSERT_EQ(world.label("0-0").state, LabelState::kConfirmed);
+  ASSERT_TRUE(world.activate(first).has_value());
+  // Not in what the merge absorbs.
+  world.correct(CorrectionKind::kMove, {"0-0"}, of_two);
+  world.correct(CorrectionKind::kMerge, {}, of_one, of_zero);
+  const auto merge = world.book().totals().last_correction;
+  auto undo_move = ToyWorld::request(CorrectionKind::kUndo, {});
+  undo_move.correction = CorrectionSeq(merge.value() - 1);
+  ASSERT_TRUE(world.book().correct(undo_move).has_value());
+  ASSERT_TRUE(world.activate(second).has_value());
+  EXPECT_EQ(world.label("0-0").cluster, of_one);
+  auto undo_merge = ToyWorld::request(CorrectionKind::kUndo, {});
+  undo_merge.correction = merge;
+  ASSERT_TRUE(world.book().correct(undo_merge).has_value());
+  EXPECT_EQ(world.label("0-0").cluster, of_zero);
+  EXPECT_THAT(world.violations(), IsEmpty());
+  const auto before = world.labels();
+  ASSERT_TRUE(world.activate(first).has_value());
+  ASSERT_TRUE(world.activate(second).has_value());
+  for (const auto& [name, label] : world.labels()) {
+    EXPECT_EQ(label.cluster, before.at(name).cluster) << name;
+    EXPECT_EQ(label.state, before.at(name).state) << name;
+  }
+}
+
+TEST(ClusterBook, ARunConfirmsNothingInClustersThatPeopleChangedMeanwhile) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.refine(3);
+  const ClusterId of_zero = world.label("0-0").cluster;
+  const ClusterId of_one = world.label("1-0").cluster;
+  const ClusterId of_two = world.label("2-0").cluster;
+  world.confirm(0.5);
+  const EpochId run = world.book().begin_run("km", "test").value();
+  std::vector<ImageSeq> seqs;
+  const Candidate candidate = world.learn(3, &seqs);
+  world.correct(CorrectionKind::kMerge, {}, of_one, of_zero);
+  const auto merge = world.book().totals().last_correction;
+  const auto ids = world.book().begin_staging(run, candidate).value();
+  ASSERT_TRUE(
+      world.book().stage(ToyWorld::rows_of(candidate, seqs, ids)).has_value());
+  ASSERT_TRUE(world.book().finish_staging(true, "").has_value());
+  EXPECT_THAT(world.violations(), IsEmpty());
+  const auto by_run = confirmed(world);
+  ASSERT_FALSE(by_run.empty());
+  for (const auto& [name, cluster] : by_run) EXPECT_EQ(cluster, of_two) << name;
+  auto undo = ToyWorld::request(CorrectionKind::kUndo, {});
+  undo.correction = merge;
+  ASSERT_TRUE(world.book().correct(undo).has_value());
+  EXPECT_EQ(confirmed(world), by_run);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, WhatWasOnceCorrectedAndUndoneMayBeConfirmedLater) {
+  ToyWorld world;
+  world.add_kinds(3, 10);
+  world.refine(3);
+  world.correct(CorrectionKind::kMove, {"0-0"}, world.label("1-0").cluster);
+  world.correct(CorrectionKind::kUndo, {});
+  world.confirm(1);
+  world.refine(3);
+  EXPECT_EQ(world.label("0-0").state, LabelState::kConfirmed);
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
 TEST(ClusterBook, AHeldEpochConfirmsOnlyOnceItIsPublished) {
   ToyWorld world;
   world.add_kinds(3, 10);

@@ -122,6 +122,10 @@ TEST(LooksLikeTwo, HandlesFewAndEqualRows) {
   Matrix heaps = Matrix::Ones(50, 4);
   heaps.topRows(20).setZero();
   EXPECT_TRUE(looks_like_two(heaps));
+  // At the least size that may confirm.
+  Matrix ten = normal_matrix(10, 4, 5);
+  ten.topRows(5).array() += 8;
+  EXPECT_TRUE(looks_like_two(ten));
 }
 
 }  // namespace
