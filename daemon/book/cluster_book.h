@@ -230,11 +230,12 @@ class ClusterBook {
                                    ClusterId into);
 
   /// Applies to an epoch what the corrections say.
+  /// @param first_time  the epoch is a run's that was never current
   Result<void> replay_corrections(EpochState& state, bool first_time);
   Result<void> absorb(EpochState& state, const CorrectionRecord& merge);
   Result<void> part(EpochState& state, const CorrectionRecord& merge);
-  /// Takes images out of clusters ruled out for them, and confirmations that
-  /// are no longer fixed back.
+  /// Takes images out of clusters ruled out for them.
+  /// @param withdraw  takes confirmations that are not fixed back, too
   Result<void> enforce(EpochState& state, const std::vector<ImageSeq>& seqs,
                        bool withdraw);
   Result<void> apply_fixed(
