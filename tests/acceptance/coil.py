@@ -13,7 +13,7 @@ import numpy
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
-from daemon import Daemon, Ingest, Query, labelled_folder, require
+from daemon import Daemon, Ingest, Query, require, shuffled_images
 
 VIEWS = ("mobilenet_v2", "googlenet", "hog")
 TOLERANCE = 0.02
@@ -145,12 +145,7 @@ def main():
     bin_dir, data = sys.argv[1], pathlib.Path(sys.argv[2])
     require(data / "coil100-20", "the COIL-20 photographs")
     require(data / "models" / "mobilenet_v2", "the pretrained models")
-    images, truth = [], {}
-    for path, kind in labelled_folder(data / "coil100-20"):
-        name = "%s/%s" % (kind, path.name)
-        images.append((name, path.read_bytes()))
-        truth[name] = kind
-    random.Random(1).shuffle(images)
+    images, truth = shuffled_images(data / "coil100-20")
     options = ["--models", data / "models", "--set", "refine.clusters=20"]
     published_epoch(bin_dir, options, images, truth)
     online(bin_dir, options, images, truth)

@@ -275,6 +275,18 @@ def labelled_folder(folder, pattern="*"):
             for path in sorted(pathlib.Path(folder).glob("*/" + pattern))]
 
 
+def shuffled_images(folder):
+    """(id, bytes) of every image of a folder of classes, always in the same
+    random order, and each one's class by id."""
+    images, truth = [], {}
+    for path, kind in labelled_folder(folder):
+        name = "%s/%s" % (kind, path.name)
+        images.append((name, path.read_bytes()))
+        truth[name] = kind
+    random.Random(1).shuffle(images)
+    return images, truth
+
+
 def require(path, what):
     """Ends the test as skipped where `path` is absent."""
     if not pathlib.Path(path).exists():

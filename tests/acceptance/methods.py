@@ -7,12 +7,11 @@ usage: methods.py BIN-DIR SHARED-DATA"""
 
 import collections
 import pathlib
-import random
 import sys
 
 from sklearn.metrics import normalized_mutual_info_score
 
-from daemon import Daemon, Ingest, Query, labelled_folder, require
+from daemon import Daemon, Ingest, Query, require, shuffled_images
 
 VIEWS = ("mobilenet_v2", "squeezenet1_1")
 #: Least NMI of the last epoch; k-means alone gives 0.95 to 0.98.
@@ -102,12 +101,7 @@ def main():
     bin_dir, data = sys.argv[1], pathlib.Path(sys.argv[2])
     require(data / "coil100-20", "the COIL-20 photographs")
     require(data / "models" / "mobilenet_v2", "the pretrained models")
-    images, truth = [], {}
-    for path, kind in labelled_folder(data / "coil100-20"):
-        name = "%s/%s" % (kind, path.name)
-        images.append((name, path.read_bytes()))
-        truth[name] = kind
-    random.Random(1).shuffle(images)
+    images, truth = shuffled_images(data / "coil100-20")
     for method in TARGETS:
         learn(bin_dir, method, data, images, truth)
 
