@@ -83,6 +83,16 @@ struct RefineConfig {
   double confirm_share = 0;
   double confirm_agreement = 0;
   int confirm_min_members = 0;
+  double confirm_max_share = 0;
+  std::vector<std::string> views;  ///< empty: all
+  std::string transfer_net;        ///< empty: none
+  int transfer_rounds = 0;
+  double transfer_share_step = 0;
+  int min_birth = 0;
+  double max_churn = 0;
+  double score_tolerance = 0;
+  int discover_images = 0;       ///< 0: never
+  std::uint64_t max_memory = 0;  ///< bytes; 0: no limit
   int max_minutes = 0;
   int threads = 0;
   int nice = 0;

@@ -420,6 +420,44 @@ std::vector<Field> make_fields() {
     s.integer("confirm_min_members", &RefineConfig::confirm_min_members, 10,
               {1, 1'000'000'000}, "images", kReloads,
               "Clusters with fewer images confirm nothing.");
+    s.real("confirm_max_share", &RefineConfig::confirm_max_share, 0.5, 0.0, 1.0,
+           kReloads,
+           "Of the images without a final label, the share that one run may "
+           "make final in all its rounds.");
+    s.list("views", &RefineConfig::views, kRestart,
+           "Views that runs cluster, by name. Empty: all that are extracted.")
+        .check = check_distinct_names;
+    s.text("transfer_net", &RefineConfig::transfer_net, "", kRestart,
+           "A view, by name, whose net learns what is confirmed (a new last "
+           "layer on its features); what it says becomes one more view. It "
+           "need not be among refine.views. Empty: no transfer learning.");
+    s.integer("transfer_rounds", &RefineConfig::transfer_rounds, 2, {1, 100},
+              "rounds", kReloads,
+              "With a transfer net: how often a run learns from what it "
+              "confirmed and clusters again, at most. Another round begins "
+              "only if it should end within refine.max_minutes.");
+    s.real("transfer_share_step", &RefineConfig::transfer_share_step, 0.1, 0.0,
+           1.0, kReloads,
+           "Added to refine.confirm_share in every further round.");
+    s.integer("min_birth", &RefineConfig::min_birth, 3, {1, 1'000'000},
+              "images", kReloads,
+              "A new cluster with fewer images is not founded: they stay "
+              "unassigned.");
+    s.real("max_churn", &RefineConfig::max_churn, 0.5, 0.0, 1.0, kReloads,
+           "A run that moves a larger share of the images without a final "
+           "label is held for a person. 1: none is.");
+    s.real("score_tolerance", &RefineConfig::score_tolerance, 0.05, 0.0, 1.0,
+           kReloads,
+           "A run is held for a person when one of its scores is lower than "
+           "the current epoch's, on the same images, by more than this. 1: "
+           "none is.");
+    s.integer("discover_images", &RefineConfig::discover_images, 100,
+              {0, 1'000'000'000}, "images", kReloads,
+              "A run begins by itself when so many images are unassigned and "
+              "lie close to each other. 0: never.");
+    s.bytes("max_memory", &RefineConfig::max_memory, 0, {0, kTiB}, kReloads,
+            "Memory that a run may take; one that needs more fails, and "
+            "nothing changes. 0: no limit.");
     s.integer("max_minutes", &RefineConfig::max_minutes, 60, {1, 10'080},
               "minutes", kReloads, "A run is stopped after this time.");
     s.integer("threads", &RefineConfig::threads, 1, {0, 1024}, "threads",

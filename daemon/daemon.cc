@@ -16,6 +16,7 @@
 
 #include "common/log.h"
 #include "common/version.h"
+#include "daemon/refine/run_views.h"
 #include "daemon/views_setup.h"
 #include "engine/views/cnn.h"
 
@@ -24,6 +25,8 @@ namespace {
 
 constexpr std::size_t kLabelTasks = 256;
 constexpr std::size_t kPage = 4096;
+/// Images of the pool that are looked at for new clusters.
+constexpr std::size_t kLookedAt = 1000;
 constexpr std::chrono::seconds kProbeTimeout{30};
 
 /// Ends the process when draining takes longer than it may: what has been
@@ -68,7 +71,9 @@ Daemon::Daemon(const Config& config, ConfigSource source)
     : config_(config),
       source_(std::move(source)),
       similar_(static_cast<std::size_t>(config.similar.index_max_images)),
-      bootstrap_at_(static_cast<std::uint64_t>(config.bootstrap.min_images)) {}
+      bootstrap_at_(static_cast<std::uint64_t>(config.bootstrap.min_images)),
+      discover_images_(
+          static_cast<std::uint64_t>(config.refine.discover_images)) {}
 
 Daemon::~Daemon() { shut_down(); }
 
@@ -209,6 +214,7 @@ Result<void> Daemon::start_processing(
     std::vector<std::unique_ptr<View>> views) {
   auto extractor = std::make_unique<Extractor>(std::move(views));
   SHOAL_TRY(active, open_views(*store_, *extractor));
+  SHOAL_TRY(wanted, choose_run_views(config_.refine, active));
   SHOAL_TRY(refill, labels_->call([&](LabelStage& stage) -> Result<bool> {
     ClusterBook& book = stage.book();
     book.use_views(active);
@@ -220,8 +226,7 @@ Result<void> Daemon::start_processing(
           book.current().id().value());
     }
     // Images settled under other views lack the features of new ones.
-    std::vector<std::string> names;
-    for (const ActiveView& view : active) names.push_back(view.key.text());
+    std::vector<std::string> names = wanted.keys;
     std::vector<std::string> learned = book.current().record().views;
     std::sort(names.begin(), names.end());
     std::sort(learned.begin(), learned.end());
@@ -386,12 +391,39 @@ void Daemon::on_stored() {
 }
 
 void Daemon::on_settled(const ClusterBook& book) {
-  if (book.current().id().valid()) return;
+  if (book.current().id().valid()) {
+    look_for_new_clusters(book);
+    return;
+  }
   const std::uint64_t pool = book.current().pool_size();
   if (pool < bootstrap_at_ || refinery_->running().valid()) return;
   // A failed attempt is repeated when there is half as much again.
   bootstrap_at_ = pool + pool / 2 + 1;
   boost::asio::post(main_loop_, [this] { begin_run("bootstrap"); });
+}
+
+void Daemon::look_for_new_clusters(const ClusterBook& book) {
+  const std::uint64_t wanted = discover_images_;
+  if (wanted == 0) return;
+  const std::uint64_t pool = book.current().pool_size();
+  if (book.current().id() != looked_in_ || pool < looked_at_pool_) {
+    looked_in_ = book.current().id();
+    looked_at_pool_ = pool;
+  }
+  if (pool < looked_at_pool_ + wanted || refinery_->running().valid()) return;
+  looked_at_pool_ = pool;
+  const auto dense = book.dense_pool(std::max<std::size_t>(
+      kLookedAt, static_cast<std::size_t>(
+                     std::min<std::uint64_t>(wanted, Store::kMaxListLimit))));
+  if (!dense) {
+    spdlog::warn("event=discovery_failed error={}",
+                 log_value(dense.error().message));
+    return;
+  }
+  spdlog::info("event=discovery unassigned={} close_together={}", pool,
+               dense.value());
+  if (dense.value() < std::min<std::uint64_t>(wanted, kLookedAt) / 2) return;
+  boost::asio::post(main_loop_, [this] { begin_run("discover"); });
 }
 
 void Daemon::begin_run(const std::string& reason) {
@@ -477,6 +509,7 @@ void Daemon::reload() {
   config_ = std::move(change.config);
   spdlog::set_level(spdlog::level::from_str(config_.daemon.log_level));
   refinery_->use(config_.refine);
+  discover_images_ = static_cast<std::uint64_t>(config_.refine.discover_images);
   spdlog::info(
       "event=reloaded need_restart={}",
       log_value(fmt::format("{}", fmt::join(change.need_restart, " "))));

@@ -58,6 +58,9 @@ class Daemon {
   Result<void> start_sockets();
   void add_http_routes();
   void on_settled(const ClusterBook& book);
+  /// Begins a run when new images that belong to no cluster lie close to each
+  /// other. Label thread.
+  void look_for_new_clusters(const ClusterBook& book);
   void on_stored();
   void begin_run(const std::string& reason);
   void learn_pca_if_possible();
@@ -104,6 +107,11 @@ class Daemon {
   std::atomic<bool> pca_wanted_{false};
   /// Size of the pool at which the first epoch is tried (again).
   std::atomic<std::uint64_t> bootstrap_at_;
+  /// refine.discover_images.
+  std::atomic<std::uint64_t> discover_images_;
+  /// Where the pool was looked at last; label thread.
+  EpochId looked_in_;
+  std::uint64_t looked_at_pool_ = 0;
   std::thread index_loader_;
 };
 

@@ -250,6 +250,36 @@ Result<void> ClusterBook::add_features(const std::vector<Arrival>& arrivals) {
   return commit(std::move(batch), Durability::kBuffered);
 }
 
+Result<std::size_t> ClusterBook::dense_pool(std::size_t limit) const {
+  if (!current_.id().valid()) return std::size_t{0};
+  std::vector<float> thresholds;
+  for (const auto& [id, cluster] : current_.clusters()) {
+    for (const Prototype& prototype : cluster.prototypes) {
+      thresholds.push_back(prototype.novelty_threshold);
+    }
+  }
+  if (thresholds.empty()) return std::size_t{0};
+  const auto middle =
+      thresholds.begin() + static_cast<std::ptrdiff_t>(thresholds.size() / 2);
+  std::nth_element(thresholds.begin(), middle, thresholds.end());
+  SHOAL_TRY(members, store_.members(current_.id(), ClusterId{},
+                                    current_.record().low_water, limit));
+  std::vector<ImageSeq> seqs;
+  for (const Member& member : members) seqs.push_back(member.seq);
+  SHOAL_TRY(embeddings, store_.embeddings(current_.id(), seqs));
+  std::vector<Vector> known;
+  for (std::size_t i = 0; i < seqs.size(); ++i) {
+    if (auto embedding = embedding_row(embeddings, i)) {
+      known.push_back(std::move(*embedding));
+    }
+  }
+  Matrix rows(static_cast<Eigen::Index>(known.size()), embeddings.cols());
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    rows.row(static_cast<Eigen::Index>(i)) = known[i].transpose();
+  }
+  return rows_with_fellows(rows, *middle);
+}
+
 // ---------------------------------------------------------- runs and epochs
 
 Result<ImageSeq> ClusterBook::low_water() const {
@@ -721,9 +751,14 @@ Result<bool> ClusterBook::note_moves(std::size_t limit) {
 Result<bool> ClusterBook::drop_an_old_epoch() {
   SHOAL_TRY(epochs, store_.epochs());
   std::vector<EpochRecord> published;
+  std::vector<EpochRecord> held;
   for (const EpochRecord& epoch : epochs) {
+    if (epoch.status == EpochStatus::kHeld &&
+        !(staging_ && staging_->id() == epoch.id)) {
+      held.push_back(epoch);
+    }
     // The one before the current stays, however old: it is what a bad run is
-    // rolled back to. Held ones wait for a person.
+    // rolled back to.
     if (epoch.status == EpochStatus::kPublished && epoch.id != current_.id() &&
         epoch.id != current_.record().parent &&
         !(moves_ && moves_->from == epoch.id)) {
@@ -733,8 +768,11 @@ Result<bool> ClusterBook::drop_an_old_epoch() {
   // The current one and its parent count among those kept.
   const std::size_t others =
       static_cast<std::size_t>(std::max(0, options_.keep_epochs - 2));
-  if (published.size() <= others) return true;
-  EpochRecord oldest = published.front();
+  const std::size_t most_held =
+      static_cast<std::size_t>(std::max(1, options_.keep_epochs));
+  if (published.size() <= others && held.size() <= most_held) return true;
+  EpochRecord oldest =
+      held.size() > most_held ? held.front() : published.front();
   oldest.status = EpochStatus::kDropped;
   auto batch = store_.new_batch();
   batch->put_epoch(oldest);

@@ -101,7 +101,8 @@ class EmbeddingListener {
 class ClusterBook {
  public:
   struct Options {
-    int keep_epochs = 3;  ///< published epochs whose data is kept, >= 1
+    int keep_epochs =
+        3;  ///< published epochs whose data is kept, >= 1; held too
   };
 
   /// Takes over a store after a start: an epoch left half-written by a crash
@@ -128,6 +129,11 @@ class ClusterBook {
   Result<Vector> embed(const std::vector<Vector>& features) const;
   /// Adds the features of images that were settled under other views.
   Result<void> add_features(const std::vector<Arrival>& arrivals);
+
+  /// Of the first `limit` images that came since the current epoch and belong
+  /// to no cluster, how many lie close to each other (rows_with_fellows, the
+  /// radius being the median novelty threshold): the makings of clusters.
+  Result<std::size_t> dense_pool(std::size_t limit) const;
 
   // ---- runs and epochs
   /// Gives the run its number and makes it known as staging.
@@ -156,8 +162,9 @@ class ClusterBook {
   /// After a flip: writes history and events of the next `limit` images for
   /// those that changed cluster. @return true when nothing is left to do
   Result<bool> note_moves(std::size_t limit);
-  /// Removes the data of published epochs beyond Options::keep_epochs, one
-  /// per call. @return true when nothing is left to do
+  /// Removes the data of published epochs beyond Options::keep_epochs, and of
+  /// held ones beyond as many, the oldest first, one per call. @return true
+  /// when nothing is left to do
   Result<bool> drop_an_old_epoch();
 
   // ---- people

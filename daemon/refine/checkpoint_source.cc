@@ -89,13 +89,50 @@ Result<std::vector<RowConstraint>> CheckpointSource::constraints() const {
     SHOAL_TRY(must_not, store_.must_not(page));
     for (std::size_t i = 0; i < page.size(); ++i) {
       RowConstraint constraint;
-      if (fixed[i]) constraint.fixed = fixed[i]->cluster;
+      if (fixed[i]) {
+        constraint.fixed = fixed[i]->cluster;
+        constraint.by_person = fixed[i]->by == FixedBy::kPerson;
+      }
       constraint.must_not = must_not[i];
       if (labels[i]) constraint.previous = labels[i]->cluster;
       constraints.push_back(std::move(constraint));
     }
   }
   return constraints;
+}
+
+Result<EarlierEpoch> CheckpointSource::earlier() const {
+  EarlierEpoch earlier;
+  SHOAL_TRY(epoch, store_.current_epoch());
+  if (!epoch.valid()) return earlier;
+  SHOAL_TRY(clusters, store_.clusters(epoch));
+  std::vector<Vector> centroids;
+  for (const ClusterRecord& cluster : clusters) {
+    if (!cluster.id.valid()) continue;
+    earlier.clusters.push_back(cluster.id);
+    for (const Prototype& prototype : cluster.prototypes) {
+      earlier.centroid_clusters.push_back(cluster.id);
+      centroids.push_back(prototype.centroid);
+    }
+  }
+  SHOAL_TRY(bytes, store_.epoch_model(epoch));
+  auto model = load_embedding_model(bytes);
+  if (!model) {
+    return model.error().within("model of epoch " +
+                                std::to_string(epoch.value()));
+  }
+  earlier.model = std::move(model).value();
+  earlier.centroids.resize(static_cast<Eigen::Index>(centroids.size()),
+                           earlier.model->dim());
+  for (std::size_t i = 0; i < centroids.size(); ++i) {
+    if (centroids[i].size() != earlier.model->dim()) {
+      return corruption("a centroid of epoch " + std::to_string(epoch.value()) +
+                        " has another size than its embedding");
+    }
+    earlier.centroids.row(static_cast<Eigen::Index>(i)) =
+        centroids[i].transpose();
+  }
+  return earlier;
 }
 
 }  // namespace shoal

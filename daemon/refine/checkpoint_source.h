@@ -32,6 +32,8 @@ class CheckpointSource : public FeatureSource {
   [[nodiscard]] std::size_t left_out() const { return left_out_; }
   /// What is settled about each row in the checkpoint's current epoch.
   Result<std::vector<RowConstraint>> constraints() const;
+  /// The checkpoint's current epoch, as a run compares itself with it.
+  Result<EarlierEpoch> earlier() const;
 
  private:
   explicit CheckpointSource(Store& store) : store_(store) {}

@@ -22,9 +22,21 @@ Result<void> write_job(const std::filesystem::path& file,
       {"confirm_share", job.options.confirmation.share},
       {"confirm_agreement", job.options.confirmation.min_agreement},
       {"confirm_min_members", job.options.confirmation.min_members},
+      {"confirm_max_share", job.options.max_confirm_share},
+      {"transfer_net", job.options.transfer.net
+                           ? nlohmann::json(*job.options.transfer.net)
+                           : nlohmann::json(nullptr)},
+      {"transfer_rounds", job.options.transfer.rounds},
+      {"transfer_share_step", job.options.transfer.share_step},
+      {"cluster_net", job.options.transfer.cluster_net},
+      {"min_birth", job.options.min_birth},
+      {"max_churn", job.options.max_churn},
+      {"score_tolerance", job.options.score_tolerance},
+      {"budget_seconds", job.options.budget.count()},
       {"seed", job.options.seed},
       {"threads", job.threads},
       {"nice", job.nice},
+      {"max_memory", job.max_memory},
       {"cache_bytes", job.cache_bytes}};
   return write_file_atomically(file, json.dump(2));
 }
@@ -47,9 +59,23 @@ Result<RefineJob> read_job(const std::filesystem::path& file) {
     json.at("confirm_share").get_to(job.options.confirmation.share);
     json.at("confirm_agreement").get_to(job.options.confirmation.min_agreement);
     json.at("confirm_min_members").get_to(job.options.confirmation.min_members);
+    json.at("confirm_max_share").get_to(job.options.max_confirm_share);
+    TransferRounds& transfer = job.options.transfer;
+    if (!json.at("transfer_net").is_null()) {
+      transfer.net = json.at("transfer_net").get<std::size_t>();
+    }
+    json.at("transfer_rounds").get_to(transfer.rounds);
+    json.at("transfer_share_step").get_to(transfer.share_step);
+    json.at("cluster_net").get_to(transfer.cluster_net);
+    json.at("min_birth").get_to(job.options.min_birth);
+    json.at("max_churn").get_to(job.options.max_churn);
+    json.at("score_tolerance").get_to(job.options.score_tolerance);
+    job.options.budget =
+        std::chrono::duration<double>(json.at("budget_seconds").get<double>());
     json.at("seed").get_to(job.options.seed);
     json.at("threads").get_to(job.threads);
     json.at("nice").get_to(job.nice);
+    json.at("max_memory").get_to(job.max_memory);
     json.at("cache_bytes").get_to(job.cache_bytes);
     return job;
   } catch (const nlohmann::json::exception& error) {

@@ -16,9 +16,10 @@ struct RefineJob {
   std::string method;
   /// ViewKey::text() of the views to learn from.
   std::vector<std::string> views;
-  RefinementOptions options;
+  RefinementOptions options;  ///< transfer.net: a position in `views`
   int threads = 1;
   int nice = 0;
+  std::uint64_t max_memory = 0;  ///< bytes; 0: no limit
   std::uint64_t cache_bytes = 64ULL << 20;
 };
 

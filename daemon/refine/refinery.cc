@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "daemon/refine/job.h"
+#include "daemon/refine/run_views.h"
 
 namespace shoal {
 namespace {
@@ -216,16 +217,15 @@ Refinery::Outcome Refinery::learn(const Job& job,
   task.checkpoint = folder / "checkpoint";
   task.output = folder / "candidate";
   task.method = job.config.method;
-  const auto views =
-      labels_.call([](LabelStage& stage) -> Result<std::vector<std::string>> {
-        std::vector<std::string> names;
-        for (const ActiveView& view : stage.book().views()) {
-          names.push_back(view.key.text());
-        }
-        return names;
-      });
+  const auto views = labels_.call([&](LabelStage& stage) {
+    return choose_run_views(job.config, stage.book().views());
+  });
   if (!views) return failed(views.error());
-  task.views = views.value();
+  task.views = views.value().keys;
+  task.options.transfer.net = views.value().net;
+  task.options.transfer.cluster_net = views.value().cluster_net;
+  task.options.transfer.rounds = job.config.transfer_rounds;
+  task.options.transfer.share_step = job.config.transfer_share_step;
   task.options.clusters = job.config.clusters;
   task.options.max_clusters = job.config.max_clusters;
   task.options.embedding_dim = job.config.embedding_dim;
@@ -235,17 +235,23 @@ Refinery::Outcome Refinery::learn(const Job& job,
   task.options.confirmation.share = job.config.confirm_share;
   task.options.confirmation.min_agreement = job.config.confirm_agreement;
   task.options.confirmation.min_members = job.config.confirm_min_members;
+  task.options.max_confirm_share = job.config.confirm_max_share;
+  task.options.min_birth = job.config.min_birth;
+  task.options.max_churn = job.config.max_churn;
+  task.options.score_tolerance = job.config.score_tolerance;
   task.options.seed = job.config.seed;
   task.threads = job.config.threads;
   task.nice = job.config.nice;
+  task.max_memory = job.config.max_memory;
+  const double minutes =
+      job.request.max_minutes.value_or(job.config.max_minutes);
+  task.options.budget = std::chrono::duration<double>(minutes * 60);
   const auto written = write_job(folder / "job.json", task);
   if (!written) return failed(written.error());
 
   auto child = ChildProcess::start(worker_program(job.config),
                                    {"--job", (folder / "job.json").string()});
   if (!child) return failed(child.error().within("start the worker"));
-  const double minutes =
-      job.request.max_minutes.value_or(job.config.max_minutes);
   const Outcome watched =
       watch(child.value(), job,
             started_ + std::chrono::milliseconds(
@@ -254,10 +260,22 @@ Refinery::Outcome Refinery::learn(const Job& job,
 
   const auto loaded = read_candidate(task.output);
   if (!loaded) return failed(loaded.error().within("read the run's result"));
-  const auto published = publish(job, loaded.value());
+  const std::string hold = reason_to_hold(job, loaded.value().candidate);
+  const auto published = publish(job, loaded.value(), hold);
   if (!published) return failed(published.error().within("publish"));
-  return {job.request.dry_run ? EpochStatus::kHeld : EpochStatus::kPublished,
-          loaded.value().candidate.note};
+  if (!hold.empty()) return {EpochStatus::kHeld, hold};
+  return {EpochStatus::kPublished, loaded.value().candidate.note};
+}
+
+std::string Refinery::reason_to_hold(const Job& job,
+                                     const Candidate& candidate) {
+  if (job.request.dry_run) return "dry run";
+  if (candidate.concerns.empty()) return "";
+  std::string reason = "held: ";
+  for (const std::string& concern : candidate.concerns) {
+    reason += concern + "; ";
+  }
+  return reason + "look at it, then publish it or leave it";
 }
 
 Result<std::string> Refinery::reason_to_skip(const Job& job) const {
@@ -336,7 +354,8 @@ Refinery::Outcome Refinery::watch(
   return {EpochStatus::kStaging, ""};
 }
 
-Result<void> Refinery::publish(const Job& job, const LoadedCandidate& loaded) {
+Result<void> Refinery::publish(const Job& job, const LoadedCandidate& loaded,
+                               const std::string& hold) {
   const Candidate& candidate = loaded.candidate;
   SHOAL_TRY(ids, labels_.call([&](LabelStage& stage) {
     return stage.book().begin_staging(job.run, candidate);
@@ -370,9 +389,8 @@ Result<void> Refinery::publish(const Job& job, const LoadedCandidate& loaded) {
         job.run, "staging",
         0.9 + 0.09 * static_cast<double>(end) / static_cast<double>(n));
   }
-  SHOAL_TRY(catch_up_and_flip(!job.request.dry_run,
-                              job.request.dry_run ? "dry run" : ""));
-  if (!job.request.dry_run) settle_after_flip();
+  SHOAL_TRY(catch_up_and_flip(hold.empty(), hold));
+  if (hold.empty()) settle_after_flip();
   return ok();
 }
 

@@ -89,7 +89,11 @@ class Refinery {
   Outcome learn(const Job& job, const std::filesystem::path& folder);
   Outcome watch(ChildProcess& child, const Job& job,
                 std::chrono::steady_clock::time_point deadline);
-  Result<void> publish(const Job& job, const LoadedCandidate& loaded);
+  /// Stages the result, and publishes it unless there is a reason to hold.
+  Result<void> publish(const Job& job, const LoadedCandidate& loaded,
+                       const std::string& hold);
+  /// Why a person has to look before the result is published, or "".
+  static std::string reason_to_hold(const Job& job, const Candidate& candidate);
   /// Why there is too little to learn from, or "".
   Result<std::string> reason_to_skip(const Job& job) const;
   /// Labels what is missing in the staged epoch, then flips to it or holds it.

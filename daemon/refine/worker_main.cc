@@ -5,8 +5,10 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <sys/resource.h>
@@ -38,6 +40,14 @@ int fail(const Error& error) {
   return error.code == ErrorCode::kCancelled ? kWorkerCancelled : kWorkerFailed;
 }
 
+/// Allocations beyond `bytes` of private memory fail from now on.
+bool limit_memory(std::uint64_t bytes) {
+  rlimit limit{};
+  limit.rlim_cur = bytes;
+  limit.rlim_max = bytes;
+  return ::setrlimit(RLIMIT_DATA, &limit) == 0;
+}
+
 int run(const std::filesystem::path& job_file) {
   const auto job = read_job(job_file);
   if (!job) return fail(job.error().within("read the job"));
@@ -46,6 +56,9 @@ int run(const std::filesystem::path& job_file) {
     spdlog::warn("event=nice_failed nice={}", task.nice);
   }
   set_compute_threads(task.threads);
+  if (task.max_memory > 0 && !limit_memory(task.max_memory)) {
+    return fail(errno_error("limit the run's memory", errno));
+  }
   const auto method = make_refinement_method(task.method);
   if (!method) return fail(method.error());
 
@@ -73,17 +86,11 @@ int run(const std::filesystem::path& job_file) {
   }
   const auto constraints = source.value()->constraints();
   if (!constraints) return fail(constraints.error());
-  std::vector<ClusterId> known;
-  const auto epoch = store.value()->current_epoch();
-  if (!epoch) return fail(epoch.error());
-  const auto clusters = store.value()->clusters(epoch.value());
-  if (!clusters) return fail(clusters.error());
-  for (const ClusterRecord& cluster : clusters.value()) {
-    if (cluster.id.valid()) known.push_back(cluster.id);
-  }
+  const auto earlier = source.value()->earlier();
+  if (!earlier) return fail(earlier.error());
   const auto candidate =
       run_refinement(*method.value(), *source.value(), constraints.value(),
-                     known, task.options, control);
+                     earlier.value(), task.options, control);
   if (!candidate) return fail(candidate.error());
   const auto written =
       write_candidate(task.output, candidate.value(), source.value()->seqs());
@@ -115,5 +122,11 @@ int main(int argc, char** argv) {
   if (!logging) return shoal::kWorkerUsage;
   std::signal(SIGTERM, [](int) { shoal::cancel_asked = true; });
   std::signal(SIGINT, [](int) { shoal::cancel_asked = true; });
-  return shoal::run(job);
+  try {
+    return shoal::run(job);
+  } catch (const std::bad_alloc&) {
+    return shoal::fail(shoal::resource_exhausted(
+        "not enough memory; raise refine.max_memory, or lower "
+        "refine.max_train_images"));
+  }
 }

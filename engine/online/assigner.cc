@@ -75,4 +75,16 @@ Assignment Assigner::assign(const Eigen::Ref<const Vector>& embedding,
   return result;
 }
 
+std::size_t rows_with_fellows(const Matrix& rows, float radius) {
+  std::size_t count = 0;
+  for (Eigen::Index i = 0; i < rows.rows(); ++i) {
+    const auto near =
+        ((rows.rowwise() - rows.row(i)).rowwise().squaredNorm().array() <=
+         radius * radius)
+            .count();
+    if (near - 1 >= kFellows) ++count;  // less the row itself
+  }
+  return count;
+}
+
 }  // namespace shoal

@@ -48,4 +48,10 @@ class Assigner {
   Matrix centroids_;
 };
 
+/// How many of the rows have at least kFellows others within `radius`.
+/// @param rows  (n, d), n small: the cost is O(n^2 d)
+[[nodiscard]] std::size_t rows_with_fellows(const Matrix& rows, float radius);
+
+inline constexpr int kFellows = 3;
+
 }  // namespace shoal

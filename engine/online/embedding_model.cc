@@ -118,7 +118,7 @@ class NormalizedAffine final : public EmbeddingModel {
 
 }  // namespace
 
-Result<std::unique_ptr<EmbeddingModel>> load_embedding_model(
+Result<std::unique_ptr<EmbeddingModel>> internal::load_plain_model(
     std::string_view bytes) {
   ByteReader in(bytes);
   const std::string kind = in.string();
@@ -128,6 +128,16 @@ Result<std::unique_ptr<EmbeddingModel>> load_embedding_model(
   return unsupported(
       "embedding model of a kind that this program does not "
       "know");
+}
+
+Result<std::unique_ptr<EmbeddingModel>> load_embedding_model(
+    std::string_view bytes) {
+  ByteReader in(bytes);
+  const std::string kind = in.string();
+  if (!in.failed() && kind == internal::kTransferKind) {
+    return internal::read_transfer_embedding(in);
+  }
+  return internal::load_plain_model(bytes);
 }
 
 Result<std::unique_ptr<EmbeddingModel>> fit_whitened_pca(

@@ -12,7 +12,7 @@ namespace shoal {
 namespace {
 
 constexpr std::string_view kMagic = "SHOALRUN";
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 36;
 
 std::string_view digest_bytes(const Sha256Digest& digest) {
@@ -173,6 +173,10 @@ Result<LoadedCandidate> parse(std::string_view bytes) {
     }
     candidate.scores[name] = value;
   }
+  const std::size_t concerns = take_count(in, sizeof(std::uint32_t));
+  for (std::size_t i = 0; i < concerns; ++i) {
+    candidate.concerns.push_back(in.string());
+  }
   const std::size_t clusters = take_count(in, 3 * sizeof(std::uint64_t));
   std::set<ClusterId> ids;
   for (std::size_t i = 0; i < clusters; ++i) {
@@ -209,6 +213,8 @@ Result<void> write_candidate(const std::filesystem::path& file,
   for (const auto& [name, value] : candidate.scores) {
     out.string(name).number(value);
   }
+  out.number(static_cast<std::uint64_t>(candidate.concerns.size()));
+  for (const std::string& concern : candidate.concerns) out.string(concern);
   out.number(static_cast<std::uint64_t>(candidate.clusters.size()));
   for (const CandidateCluster& cluster : candidate.clusters) {
     write_cluster(out, cluster);

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <map>
 #include <numeric>
 
+#include "common/check.h"
+#include "engine/cluster/ensemble.h"
 #include "engine/score/sampling.h"
 
 namespace shoal {
@@ -13,6 +17,7 @@ constexpr double kLeastHeap = 0.1;  ///< share of the rows
 constexpr std::size_t kLeastRows = 2;
 constexpr double kFarApart = 5;  ///< Ashman's D
 constexpr int kPowerIterations = 50;
+constexpr double kLeastPiece = 0.25;  ///< of a cluster that a view splits
 
 /// Positions of centred rows on the axis of their largest variance.
 std::vector<double> along_main_axis(const Matrix& rows) {
@@ -28,6 +33,40 @@ std::vector<double> along_main_axis(const Matrix& rows) {
   if (axis.norm() > 0) axis.normalize();
   const Vector places = centred * axis;
   return {places.data(), places.data() + places.size()};
+}
+
+/// Per row how far the views back its place in its cluster
+/// (agreement_with_cluster); NaN where they do not know it. Empty for fewer
+/// than two views: one alone agrees with itself, which says nothing.
+std::vector<float> agreement_of(const ConfirmationInput& input) {
+  std::vector<float> agreement;
+  if (input.partitions.size() < 2) return agreement;
+  const auto is_known = [&](std::size_t row) {
+    return input.labels[row] >= 0 &&
+           std::all_of(input.partitions.begin(), input.partitions.end(),
+                       [&](const auto& view) { return view[row] >= 0; });
+  };
+  std::vector<std::size_t> rows;
+  for (std::size_t i = 0; i < input.labels.size(); ++i) {
+    if (is_known(i)) rows.push_back(i);
+  }
+  std::vector<int> labels;
+  std::vector<std::vector<int>> partitions(input.partitions.size());
+  for (const std::size_t row : rows) {
+    labels.push_back(input.labels[row]);
+    for (std::size_t v = 0; v < partitions.size(); ++v) {
+      partitions[v].push_back(input.partitions[v][row]);
+    }
+  }
+  agreement.assign(input.labels.size(),
+                   std::numeric_limits<float>::quiet_NaN());
+  if (rows.empty()) return agreement;
+  const auto known = agreement_with_cluster(partitions, labels);
+  SHOAL_CHECK(known, "partitions of the same rows");
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    agreement[rows[i]] = known.value()[i];
+  }
+  return agreement;
 }
 
 /// Mean and variance from sums.
@@ -78,6 +117,28 @@ bool looks_like_two(const Matrix& rows) {
   return distance > kFarApart;
 }
 
+bool views_split(const std::vector<std::vector<int>>& partitions,
+                 const std::vector<std::size_t>& rows) {
+  std::size_t splitting = 0;
+  for (const std::vector<int>& view : partitions) {
+    std::map<int, std::size_t> pieces;
+    std::size_t known = 0;
+    for (const std::size_t row : rows) {
+      if (view[row] < 0) continue;
+      ++pieces[view[row]];
+      ++known;
+    }
+    std::vector<std::size_t> sizes;
+    for (const auto& [label, size] : pieces) sizes.push_back(size);
+    std::sort(sizes.rbegin(), sizes.rend());
+    if (sizes.size() > 1 && static_cast<double>(sizes[1]) >=
+                                kLeastPiece * static_cast<double>(known)) {
+      ++splitting;
+    }
+  }
+  return splitting >= 2 && 3 * splitting >= partitions.size();
+}
+
 std::vector<std::uint8_t> choose_confirmed(const ConfirmationInput& input,
                                            const ConfirmationOptions& options) {
   std::vector<std::uint8_t> confirmed(input.labels.size(), 0);
@@ -89,14 +150,18 @@ std::vector<std::uint8_t> choose_confirmed(const ConfirmationInput& input,
       members[static_cast<std::size_t>(input.labels[i])].push_back(i);
     }
   }
+  const std::vector<float> agreement = agreement_of(input);
   const auto agreed = [&](std::size_t row) {
     if (!(options.min_agreement > 0)) return true;
-    return !input.agreement.empty() &&
-           static_cast<double>(input.agreement[row]) >= options.min_agreement;
+    return !agreement.empty() &&
+           static_cast<double>(agreement[row]) >= options.min_agreement;
   };
   for (const std::vector<std::size_t>& rows : members) {
     if (rows.size() < static_cast<std::size_t>(options.min_members)) continue;
-    if (looks_like_two(take_rows(input.embeddings, rows))) continue;
+    if (views_split(input.partitions, rows) ||
+        looks_like_two(take_rows(input.embeddings, rows))) {
+      continue;
+    }
     std::vector<std::size_t> open;
     for (const std::size_t row : rows) {
       if (!input.settled[row]) open.push_back(row);

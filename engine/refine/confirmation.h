@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -22,16 +23,17 @@ struct ConfirmationOptions {
 struct ConfirmationInput {
   const std::vector<int>& labels;       ///< (n) 0..clusters-1, -1: pool
   const std::vector<float>& distances;  ///< (n) to the own centroid
-  const std::vector<float>& agreement;  ///< (n), NaN where unknown; or empty
-  const std::vector<bool>& settled;     ///< (n) fixed before
-  const Matrix& embeddings;             ///< (n, d)
+  /// Per view (n) the view's own clusters, -1 where unknown; may be empty.
+  const std::vector<std::vector<int>>& partitions;
+  const std::vector<bool>& settled;  ///< (n) fixed before
+  const Matrix& embeddings;          ///< (n, d)
   int clusters = 0;
 };
 
 /// The rows whose label a run makes final: of every cluster's open members the
 /// share nearest to the centroid, rounded up, less those on which the views do
 /// not agree enough. A wrong confirmation is for ever, so clusters that are
-/// small or look like two (looks_like_two) confirm nothing.
+/// small or look like two (looks_like_two, views_split) confirm nothing.
 /// @return (n) 1: confirmed now
 /// Thread-safe. Source: TL paper S3; the guards are ours.
 [[nodiscard]] std::vector<std::uint8_t> choose_confirmed(
@@ -45,5 +47,13 @@ struct ConfirmationInput {
 /// @param rows  (m, d)
 /// Source: Otsu 1979 (the cut), Ashman et al. 1994 (D).
 [[nodiscard]] bool looks_like_two(const Matrix& rows);
+
+/// True when the views disagree on whether the rows are one cluster: two views
+/// or more, and at least a third of all, put a quarter of them or more in a
+/// cluster other than the one that holds most.
+/// @param rows  of the partitions; those that a view does not know are passed
+///   over
+[[nodiscard]] bool views_split(const std::vector<std::vector<int>>& partitions,
+                               const std::vector<std::size_t>& rows);
 
 }  // namespace shoal

@@ -2,20 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iomanip>
+#include <sstream>
 
 #include "engine/refine/cluster_identity.h"
 #include "engine/refine/internal/deep_method.h"
 #include "engine/refine/internal/kmeans_method.h"
+#include "engine/refine/internal/outcome.h"
 #include "engine/refine/internal/training.h"
-#include "engine/score/distances.h"
+#include "engine/refine/internal/transfer_source.h"
+#include "engine/refine/label_quality.h"
 #include "engine/score/sampling.h"
-#include "engine/score/scores.h"
 
 namespace shoal {
 namespace {
 
-/// Rows that the silhouette is taken over.
-constexpr int kScoreSample = 2000;
+/// Rows that the labels are compared with the earlier ones on.
+constexpr std::size_t kCompareSample = 2000;
+/// Fewer held-out rows raise no concern.
+constexpr std::size_t kLeastHeldOut = 20;
 /// Share of the run that the method takes, as progress tells it.
 constexpr double kLearnEnd = 0.9;
 
@@ -23,9 +28,34 @@ bool contains(const std::vector<ClusterId>& ids, ClusterId id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
-Result<void> check_request(std::size_t rows,
+bool has_two(const std::vector<int>& labels) {
+  return labels.size() >= 3 &&
+         std::any_of(labels.begin(), labels.end(),
+                     [&](int label) { return label != labels.front(); });
+}
+
+std::string format_score(double value) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(3) << value;
+  return text.str();
+}
+
+/// The views that are clustered.
+std::vector<std::size_t> kept_views(const FeatureSource& features,
+                                    const TransferRounds& transfer) {
+  std::vector<std::size_t> kept;
+  for (std::size_t i = 0; i < features.inputs().size(); ++i) {
+    if (transfer.net != i || transfer.cluster_net) kept.push_back(i);
+  }
+  return kept;
+}
+
+bool is_share(double value) { return value >= 0 && value <= 1; }
+
+Result<void> check_request(const FeatureSource& features,
                            const std::vector<RowConstraint>& constraints,
                            const RefinementOptions& options) {
+  const std::size_t rows = features.size();
   if (constraints.size() != rows) {
     return invalid_argument(std::to_string(constraints.size()) +
                             " constraints for " + std::to_string(rows) +
@@ -39,10 +69,14 @@ Result<void> check_request(std::size_t rows,
   if (options.clusters < 0 || options.max_clusters < 1 ||
       options.embedding_dim < 1 || options.max_train_images < needed ||
       !(options.novelty_quantile > 0) || options.novelty_quantile > 1 ||
-      !(options.novelty_slack > 0) || !(options.confirmation.share >= 0) ||
-      options.confirmation.share > 1 ||
-      !(options.confirmation.min_agreement >= 0) ||
-      options.confirmation.min_agreement > 1) {
+      !(options.novelty_slack > 0) || !is_share(options.confirmation.share) ||
+      !is_share(options.confirmation.min_agreement) ||
+      !is_share(options.max_confirm_share) || !is_share(options.max_churn) ||
+      !(options.score_tolerance >= 0) || options.min_birth < 1 ||
+      options.transfer.rounds < 0 || !is_share(options.transfer.share_step) ||
+      (options.transfer.net &&
+       *options.transfer.net >= features.inputs().size()) ||
+      kept_views(features, options.transfer).empty()) {
     return invalid_argument("refinement options are out of range");
   }
   for (std::size_t i = 0; i < constraints.size(); ++i) {
@@ -89,7 +123,8 @@ Result<void> check_result(const MethodResult& result, std::size_t rows) {
       result.centroids.cols() == result.model->dim() &&
       result.embeddings.cols() == result.model->dim() &&
       result.embeddings.rows() == static_cast<Eigen::Index>(rows) &&
-      (result.agreement.empty() || result.agreement.size() == rows) &&
+      std::all_of(result.partitions.begin(), result.partitions.end(),
+                  [&](const auto& view) { return view.size() == rows; }) &&
       result.labels.size() == rows &&
       std::all_of(result.labels.begin(), result.labels.end(), [&](int label) {
         return label >= -1 && label < result.centroids.rows();
@@ -161,123 +196,449 @@ void drop_empty_clusters(MethodResult& result, IdentityResult& identity) {
   }
 }
 
-/// Distance to the own centroid and Student-t confidence of every row. A row
-/// in the pool has the distance of the nearest centroid and confidence 0.
-void measure_rows(const MethodResult& result, Candidate& candidate) {
-  const Matrix& z = result.embeddings;
-  const Vector origin = mean_row(z);
-  const Vector norms = squared_norms(z, origin);
-  const PointDistances distances(result.centroids, origin);
-  Matrix block(std::min(PointDistances::kBlockRows, z.rows()),
-               result.centroids.rows());
-  for (Eigen::Index start = 0; start < z.rows(); start += block.rows()) {
-    const Eigen::Index count = std::min(block.rows(), z.rows() - start);
-    auto head = block.topRows(count);
-    distances.measure(z.middleRows(start, count), norms.segment(start, count),
-                      head);
-    for (Eigen::Index i = 0; i < count; ++i) {
-      const int label = result.labels[static_cast<std::size_t>(start + i)];
-      if (label < 0) {
-        candidate.distances.push_back(std::sqrt(head.row(i).minCoeff()));
-        candidate.confidences.push_back(0);
+/// Ids of clusters that a round confirms images in and that no earlier epoch
+/// knows: above every real one, within one run only.
+constexpr std::uint64_t kFirstProvisional = std::uint64_t{1} << 63;
+
+bool is_provisional(ClusterId id) { return id.value() >= kFirstProvisional; }
+
+/// Of the rows that runs fixed a tenth of each cluster's, at most kMaxHeldOut:
+/// the method does not hear of them, so that they tell how right it is.
+/// Clusters with few fixed rows keep all.
+std::vector<bool> choose_held_out(const std::vector<RowConstraint>& constraints,
+                                  std::uint64_t seed) {
+  constexpr std::size_t kOneOf = 10;
+  std::map<ClusterId, std::vector<std::size_t>> by_runs;
+  for (std::size_t i = 0; i < constraints.size(); ++i) {
+    const RowConstraint& row = constraints[i];
+    if (row.fixed.valid() && !row.by_person) by_runs[row.fixed].push_back(i);
+  }
+  std::vector<std::size_t> chosen;
+  for (const auto& [id, rows] : by_runs) {
+    for (const std::size_t position :
+         sample_without_replacement(rows.size(), rows.size() / kOneOf, seed)) {
+      chosen.push_back(rows[position]);
+    }
+  }
+  std::sort(chosen.begin(), chosen.end());
+  std::vector<bool> held_out(constraints.size(), false);
+  for (const std::size_t position :
+       sample_without_replacement(chosen.size(), kMaxHeldOut, seed)) {
+    held_out[chosen[position]] = true;
+  }
+  return held_out;
+}
+
+/// One run and what it knows between its rounds.
+class Run {
+ public:
+  Run(const RefinementMethod& method, FeatureSource& features,
+      const std::vector<RowConstraint>& constraints,
+      const EarlierEpoch& earlier, const RefinementOptions& options,
+      const RunControl& control)
+      : method_(method),
+        stored_(features),
+        constraints_(constraints),
+        earlier_(earlier),
+        options_(options),
+        control_(control),
+        source_(features, kept_views(features, options.transfer)),
+        working_(constraints),
+        held_out_(choose_held_out(constraints, options.seed)),
+        confirmed_(constraints.size(), 0) {}
+
+  Result<Candidate> carry_out() {
+    const int rounds = options_.transfer.net ? options_.transfer.rounds : 0;
+    for (int round = 0;; ++round) {
+      SHOAL_TRY(learn(round, rounds));
+      const std::size_t confirmed = confirm(round);
+      tell_round(round);
+      if (round == rounds || confirmed == 0 || !fits_another()) break;
+      SHOAL_TRY(learned, transfer());
+      if (!learned) break;
+    }
+    return finish();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// An unsupervised round: a partition that keeps the constraints, matched to
+  /// the ids.
+  Result<void> learn(int round, int rounds) {
+    const double share = kLearnEnd / (rounds + 1);
+    RunControl learning = control_;
+    if (control_.progress) {
+      learning.progress = [this, round, share](std::string_view stage,
+                                               double fraction) {
+        control_.progress(stage, share * (round + fraction));
+      };
+    }
+    const Clock::time_point start = Clock::now();
+    const std::vector<RowConstraint> heard = without_held_out();
+    SHOAL_TRY(result,
+              method_.learn(describe(source_, options_, heard), learning));
+    SHOAL_TRY(check_result(result, constraints_.size()));
+    if (is_cancelled(control_)) return run_cancelled();
+    longest_round_ = std::max(longest_round_, Clock::now() - start);
+    result_ = std::move(result);
+
+    std::vector<ClusterId> previous;
+    std::vector<ClusterId> fixed;
+    for (const RowConstraint& row : heard) {
+      previous.push_back(row.previous);
+      fixed.push_back(row.fixed);
+    }
+    identity_ = match_clusters(result_.labels,
+                               static_cast<int>(result_.centroids.rows()),
+                               previous, fixed);
+    if (round == 0) judge_held_out();
+    put_held_out_back();
+    keep_must_not(working_, identity_.continues, result_);
+    drop_small_births();
+    drop_empty_clusters(result_, identity_);
+    if (result_.centroids.rows() == 0) {
+      return invalid_argument("no cluster has " +
+                              std::to_string(options_.min_birth) + " images");
+    }
+    candidate_ = Candidate();
+    candidate_.labels = result_.labels;
+    measure_rows(result_, candidate_);
+    return ok();
+  }
+
+  [[nodiscard]] std::vector<RowConstraint> without_held_out() const {
+    std::vector<RowConstraint> heard = working_;
+    for (std::size_t i = 0; i < heard.size(); ++i) {
+      if (held_out_[i]) heard[i].fixed = ClusterId{};
+    }
+    return heard;
+  }
+
+  /// How many of the held-out rows the first round puts where they belong.
+  void judge_held_out() {
+    std::size_t right = 0;
+    for (std::size_t i = 0; i < held_out_.size(); ++i) {
+      if (!held_out_[i]) continue;
+      ++held_out_rows_;
+      const int label = result_.labels[i];
+      if (label >= 0 && identity_.continues[static_cast<std::size_t>(label)] ==
+                            constraints_[i].fixed) {
+        ++right;
+      }
+    }
+    if (held_out_rows_ > 0) {
+      held_out_right_ =
+          static_cast<double>(right) / static_cast<double>(held_out_rows_);
+    }
+  }
+
+  /// Held-out rows are fixed like the others, whatever the method said.
+  void put_held_out_back() {
+    std::map<ClusterId, int> position;
+    for (std::size_t c = 0; c < identity_.continues.size(); ++c) {
+      if (identity_.continues[c].valid()) {
+        position[identity_.continues[c]] = static_cast<int>(c);
+      }
+    }
+    for (std::size_t i = 0; i < held_out_.size(); ++i) {
+      if (held_out_[i]) {
+        result_.labels[i] = position.at(constraints_[i].fixed);
+      }
+    }
+  }
+
+  /// One odd image founds no cluster.
+  void drop_small_births() {
+    std::vector<int> sizes(identity_.continues.size(), 0);
+    for (const int label : result_.labels) {
+      if (label >= 0) ++sizes[static_cast<std::size_t>(label)];
+    }
+    for (int& label : result_.labels) {
+      if (label < 0) continue;
+      const auto c = static_cast<std::size_t>(label);
+      if (!identity_.continues[c].valid() && sizes[c] < options_.min_birth) {
+        label = -1;
+      }
+    }
+  }
+
+  /// @return how many rows became final
+  std::size_t confirm(int round) {
+    std::vector<bool> settled;
+    std::size_t open_before = 0;
+    std::size_t confirmed_before = 0;
+    for (std::size_t i = 0; i < working_.size(); ++i) {
+      settled.push_back(working_[i].fixed.valid());
+      if (!constraints_[i].fixed.valid()) ++open_before;
+      if (confirmed_[i] != 0) ++confirmed_before;
+    }
+    ConfirmationOptions confirmation = options_.confirmation;
+    if (confirmation.share > 0) {
+      confirmation.share = std::min(
+          1.0, confirmation.share + round * options_.transfer.share_step);
+    }
+    const std::vector<std::uint8_t> chosen = choose_confirmed(
+        {candidate_.labels, candidate_.distances, result_.partitions, settled,
+         result_.embeddings, static_cast<int>(result_.centroids.rows())},
+        confirmation);
+    std::vector<std::size_t> rows;
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      if (chosen[i] != 0) rows.push_back(i);
+    }
+    const auto most = static_cast<std::size_t>(std::ceil(
+        std::max(options_.max_confirm_share, options_.confirmation.share) *
+        static_cast<double>(open_before)));
+    const std::size_t left = most - std::min(most, confirmed_before);
+    if (rows.size() > left) {
+      std::sort(rows.begin(), rows.end(), [&](std::size_t a, std::size_t b) {
+        return std::make_pair(candidate_.distances[a], a) <
+               std::make_pair(candidate_.distances[b], b);
+      });
+      rows.resize(left);
+    }
+    for (const std::size_t row : rows) {
+      confirmed_[row] = 1;
+      working_[row].fixed =
+          id_of(static_cast<std::size_t>(candidate_.labels[row]));
+    }
+    return rows.size();
+  }
+
+  /// The id that cluster `c` continues, or a provisional one from now on.
+  ClusterId id_of(std::size_t c) {
+    ClusterId& id = identity_.continues[c];
+    if (!id.valid()) id = ClusterId(kFirstProvisional + provisional_++);
+    return id;
+  }
+
+  void tell_round(int round) const {
+    if (!control_.round_ended) return;
+    std::vector<bool> final_rows;
+    for (const RowConstraint& row : working_) {
+      final_rows.push_back(row.fixed.valid());
+    }
+    control_.round_ended(round, candidate_.labels, final_rows);
+  }
+
+  [[nodiscard]] bool fits_another() const {
+    if (options_.budget.count() <= 0) return true;
+    return Clock::now() - started_ + longest_round_ < 0.9 * options_.budget;
+  }
+
+  /// Learns the head from what is final. @return false when that are fewer
+  /// than two clusters
+  Result<bool> transfer() {
+    std::map<ClusterId, int> classes;
+    std::vector<std::size_t> rows;
+    for (std::size_t i = 0; i < working_.size(); ++i) {
+      if (!working_[i].fixed.valid()) continue;
+      rows.push_back(i);
+      classes.emplace(working_[i].fixed, 0);
+    }
+    if (classes.size() < 2) return false;
+    int next = 0;
+    for (auto& [id, number] : classes) number = next++;
+    std::vector<int> labels;
+    for (const std::size_t row : rows) {
+      labels.push_back(classes.at(working_[row].fixed));
+    }
+    SHOAL_TRY(head, learn_head(stored_, *options_.transfer.net, rows, labels,
+                               next, options_, control_));
+    source_.use_head(*options_.transfer.net, std::move(head));
+    ++transfers_;
+    return true;
+  }
+
+  Result<Candidate> finish() {
+    report(control_, "match", 0.92);
+    Candidate& candidate = candidate_;
+    candidate.method = std::string(method_.name());
+    candidate.note = std::move(result_.note);
+    if (transfers_ > 0) {
+      candidate.note += "; " + std::to_string(transfers_) + " transfer " +
+                        (transfers_ == 1 ? "round" : "rounds") + " with " +
+                        stored_.inputs()[*options_.transfer.net].view;
+    }
+    const auto clusters = static_cast<std::size_t>(result_.centroids.rows());
+    const std::vector<float> thresholds =
+        find_thresholds(constraints_, candidate, clusters, options_);
+    for (std::size_t c = 0; c < clusters; ++c) {
+      CandidateCluster cluster;
+      if (!is_provisional(identity_.continues[c])) {
+        cluster.id = identity_.continues[c];
+      }
+      cluster.prototypes.push_back(
+          {result_.centroids.row(static_cast<Eigen::Index>(c)).transpose(),
+           thresholds[c]});
+      if (!cluster.id.valid()) {
+        cluster.parents = std::move(identity_.parents[c]);
+      }
+      candidate.clusters.push_back(std::move(cluster));
+    }
+    candidate.ended = std::move(identity_.ended);
+    for (const ClusterId id : earlier_.clusters) {
+      if (!contains(identity_.continues, id)) candidate.ended.try_emplace(id);
+    }
+    candidate.confirmed = confirmed_;
+    SHOAL_TRY(model, source_.over_stored(std::move(result_.model)));
+    candidate.model = std::move(model);
+    candidate.embeddings = std::move(result_.embeddings);
+    candidate.churn = find_churn(constraints_, candidate);
+    SHOAL_TRY(add_embedding_scores(options_.seed, candidate));
+    add_changes(constraints_, candidate);
+    report(control_, "compare", 0.95);
+    SHOAL_TRY(compare());
+    find_concerns();
+    report(control_, "score", 1);
+    return std::move(candidate_);
+  }
+
+  /// The new labels and the earlier ones, both on the images that have both.
+  Result<void> compare() {
+    std::vector<std::size_t> both;
+    for (std::size_t i = 0; i < constraints_.size(); ++i) {
+      if (candidate_.labels[i] >= 0 && constraints_[i].previous.valid()) {
+        both.push_back(i);
+      }
+    }
+    std::vector<std::size_t> rows;
+    for (const std::size_t position : sample_without_replacement(
+             both.size(), kCompareSample, options_.seed)) {
+      rows.push_back(both[position]);
+    }
+    std::map<ClusterId, int> numbers;
+    std::vector<int> labels;
+    std::vector<int> earlier_labels;
+    for (const std::size_t row : rows) {
+      labels.push_back(candidate_.labels[row]);
+      const auto number = numbers.emplace(constraints_[row].previous,
+                                          static_cast<int>(numbers.size()));
+      earlier_labels.push_back(number.first->second);
+    }
+    if (has_two(labels) && has_two(earlier_labels)) {
+      SHOAL_TRY(views, stored_views(rows));
+      SHOAL_TRY(quality, label_quality(views, labels));
+      SHOAL_TRY(earlier_quality, label_quality(views, earlier_labels));
+      auto& scores = candidate_.scores;
+      scores["views_silhouette"] = quality.silhouette;
+      scores["views_neighbours"] = quality.neighbours;
+      scores["earlier_views_silhouette"] = earlier_quality.silhouette;
+      scores["earlier_views_neighbours"] = earlier_quality.neighbours;
+    }
+    return compare_held_out();
+  }
+
+  Result<void> compare_held_out() {
+    if (held_out_rows_ == 0) return ok();
+    candidate_.scores["held_out_right"] = held_out_right_;
+    if (earlier_.model == nullptr || earlier_.centroids.rows() == 0)
+      return ok();
+    std::vector<std::size_t> rows;
+    for (std::size_t i = 0; i < held_out_.size(); ++i) {
+      if (held_out_[i]) rows.push_back(i);
+    }
+    SHOAL_TRY(inputs, earlier_inputs(rows));
+    if (inputs.empty()) return ok();  // it reads views that are gone
+    const Matrix z = earlier_.model->embed(inputs);
+    std::size_t right = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const int nearest =
+          nearest_allowed(z.row(static_cast<Eigen::Index>(i)).transpose(),
+                          earlier_.centroids, [](int) { return true; });
+      if (nearest >= 0 &&
+          earlier_.centroid_clusters[static_cast<std::size_t>(nearest)] ==
+              constraints_[rows[i]].fixed) {
+        ++right;
+      }
+    }
+    candidate_.scores["earlier_held_out_right"] =
+        static_cast<double>(right) / static_cast<double>(rows.size());
+    return ok();
+  }
+
+  /// The clustered views of `rows`.
+  Result<std::vector<Matrix>> stored_views(
+      const std::vector<std::size_t>& rows) {
+    SHOAL_TRY(all, stored_.read(rows));
+    std::vector<Matrix> views;
+    for (const std::size_t position : kept_views(stored_, options_.transfer)) {
+      views.push_back(std::move(all[position]));
+    }
+    return views;
+  }
+
+  /// What the earlier model reads of `rows`; empty when the run does not have
+  /// all of it.
+  Result<std::vector<Matrix>> earlier_inputs(
+      const std::vector<std::size_t>& rows) {
+    std::vector<std::size_t> positions;
+    for (const EmbeddingInput& input : earlier_.model->inputs()) {
+      const auto& stored = stored_.inputs();
+      const auto found = std::find_if(
+          stored.begin(), stored.end(), [&](const EmbeddingInput& other) {
+            return other.view == input.view && other.dim == input.dim;
+          });
+      if (found == stored.end()) return std::vector<Matrix>();
+      positions.push_back(static_cast<std::size_t>(found - stored.begin()));
+    }
+    SHOAL_TRY(all, stored_.read(rows));
+    std::vector<Matrix> inputs;
+    for (const std::size_t position : positions) {
+      inputs.push_back(all[position]);
+    }
+    return inputs;
+  }
+
+  void find_concerns() {
+    const auto say = [&](const std::string& what, double value,
+                         const std::string& than, double limit) {
+      candidate_.concerns.push_back(what + " is " + format_score(value) + ", " +
+                                    than + " " + format_score(limit));
+    };
+    if (candidate_.churn > options_.max_churn) {
+      say("churn", candidate_.churn, "the limit", options_.max_churn);
+    }
+    for (const char* const name :
+         {"views_silhouette", "views_neighbours", "held_out_right"}) {
+      const auto now = candidate_.scores.find(name);
+      const auto before =
+          candidate_.scores.find("earlier_" + std::string(name));
+      if (now == candidate_.scores.end() || before == candidate_.scores.end()) {
         continue;
       }
-      // Exactly, as the assigner does it: the product's rounding would matter
-      // for images on their centroid.
-      const float own =
-          (z.row(start + i) - result.centroids.row(label)).squaredNorm();
-      head(i, label) = own;
-      const float all = (1 + head.row(i).array()).inverse().sum();
-      candidate.distances.push_back(std::sqrt(own));
-      candidate.confidences.push_back(std::min(1.0F, 1 / (1 + own) / all));
+      // A handful of images says too little.
+      if (now->first == "held_out_right" && held_out_rows_ < kLeastHeldOut) {
+        continue;
+      }
+      if (now->second < before->second - options_.score_tolerance) {
+        say(name, now->second, "the current epoch's", before->second);
+      }
     }
   }
-}
 
-/// The smallest of `values` that at least a share `quantile` does not exceed.
-float quantile_of(std::vector<float> values, double quantile) {
-  const auto n = static_cast<double>(values.size());
-  const auto rank = static_cast<std::size_t>(
-      std::clamp(std::ceil(quantile * n) - 1, 0.0, n - 1));
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(rank);
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
+  const RefinementMethod& method_;
+  FeatureSource& stored_;
+  const std::vector<RowConstraint>& constraints_;
+  const EarlierEpoch& earlier_;
+  const RefinementOptions& options_;
+  const RunControl& control_;
 
-/// Novelty threshold of every cluster.
-std::vector<float> find_thresholds(
-    const std::vector<RowConstraint>& constraints, const Candidate& candidate,
-    std::size_t clusters, const RefinementOptions& options) {
-  std::vector<std::vector<float>> members(clusters);
-  std::vector<std::vector<float>> fixed(clusters);
-  std::vector<float> all;
-  for (std::size_t i = 0; i < constraints.size(); ++i) {
-    if (candidate.labels[i] < 0) continue;
-    const auto label = static_cast<std::size_t>(candidate.labels[i]);
-    all.push_back(candidate.distances[i]);
-    members[label].push_back(candidate.distances[i]);
-    if (constraints[i].fixed.valid()) {
-      fixed[label].push_back(candidate.distances[i]);
-    }
-  }
-  std::vector<float> thresholds(clusters, 0.0F);
-  if (all.empty()) return thresholds;
-  const float overall = quantile_of(all, options.novelty_quantile);
-  for (std::size_t c = 0; c < clusters; ++c) {
-    float radius = overall;
-    if (fixed[c].size() >= kMinThresholdMembers) {
-      radius = quantile_of(fixed[c], options.novelty_quantile);
-    } else if (members[c].size() >= kMinThresholdMembers) {
-      radius = quantile_of(members[c], options.novelty_quantile);
-    }
-    thresholds[c] = std::max(radius, overall / 10) *
-                    static_cast<float>(options.novelty_slack);
-  }
-  return thresholds;
-}
-
-double find_churn(const std::vector<RowConstraint>& constraints,
-                  const Candidate& candidate) {
-  std::size_t free = 0;
-  std::size_t moved = 0;
-  for (std::size_t i = 0; i < constraints.size(); ++i) {
-    if (constraints[i].fixed.valid() || !constraints[i].previous.valid()) {
-      continue;
-    }
-    ++free;
-    const int label = candidate.labels[i];
-    if (label < 0 || candidate.clusters[static_cast<std::size_t>(label)].id !=
-                         constraints[i].previous) {
-      ++moved;
-    }
-  }
-  return free == 0 ? 0 : static_cast<double>(moved) / static_cast<double>(free);
-}
-
-Result<std::map<std::string, double>> find_scores(const Candidate& candidate,
-                                                  std::uint64_t seed) {
-  std::map<std::string, double> scores;
-  double inertia = 0;
-  for (std::size_t i = 0; i < candidate.labels.size(); ++i) {
-    if (candidate.labels[i] < 0) continue;
-    inertia += static_cast<double>(candidate.distances[i]) *
-               static_cast<double>(candidate.distances[i]);
-  }
-  scores["inertia"] = inertia;
-  std::vector<std::size_t> rows;
-  std::vector<int> labels;
-  for (const std::size_t row : sample_without_replacement(
-           candidate.labels.size(), kScoreSample, seed)) {
-    if (candidate.labels[row] < 0) continue;
-    rows.push_back(row);
-    labels.push_back(candidate.labels[row]);
-  }
-  if (rows.empty()) return scores;
-  SHOAL_TRY(value,
-            silhouette(take_rows(candidate.embeddings, rows), labels, 0, 0));
-  scores["silhouette"] = value;
-  return scores;
-}
+  RoundSource source_;
+  std::vector<RowConstraint> working_;  ///< with what this run confirms
+  const std::vector<bool> held_out_;
+  std::vector<std::uint8_t> confirmed_;
+  std::uint64_t provisional_ = 0;
+  int transfers_ = 0;
+  std::size_t held_out_rows_ = 0;
+  double held_out_right_ = 0;
+  const Clock::time_point started_ = Clock::now();
+  Clock::duration longest_round_{0};
+  // Of the last round:
+  MethodResult result_;
+  IdentityResult identity_;
+  Candidate candidate_;
+};
 
 }  // namespace
 
@@ -301,70 +662,12 @@ Result<std::unique_ptr<RefinementMethod>> make_refinement_method(
 Result<Candidate> run_refinement(const RefinementMethod& method,
                                  FeatureSource& features,
                                  const std::vector<RowConstraint>& constraints,
-                                 const std::vector<ClusterId>& known,
+                                 const EarlierEpoch& earlier,
                                  const RefinementOptions& options,
                                  const RunControl& control) {
-  SHOAL_TRY(check_request(features.size(), constraints, options));
-  RunControl learning = control;
-  if (control.progress) {
-    learning.progress = [&](std::string_view stage, double fraction) {
-      control.progress(stage, kLearnEnd * fraction);
-    };
-  }
-  SHOAL_TRY(result,
-            method.learn(describe(features, options, constraints), learning));
-  SHOAL_TRY(check_result(result, constraints.size()));
-  if (is_cancelled(control)) return run_cancelled();
-
-  std::vector<ClusterId> previous;
-  std::vector<ClusterId> fixed;
-  for (const RowConstraint& row : constraints) {
-    previous.push_back(row.previous);
-    fixed.push_back(row.fixed);
-  }
-  IdentityResult identity =
-      match_clusters(result.labels, static_cast<int>(result.centroids.rows()),
-                     previous, fixed);
-  keep_must_not(constraints, identity.continues, result);
-  drop_empty_clusters(result, identity);
-  report(control, "match", 0.92);
-
-  Candidate candidate;
-  candidate.method = std::string(method.name());
-  candidate.note = std::move(result.note);
-  candidate.labels = result.labels;
-  measure_rows(result, candidate);
-  const auto clusters = static_cast<std::size_t>(result.centroids.rows());
-  const std::vector<float> thresholds =
-      find_thresholds(constraints, candidate, clusters, options);
-  for (std::size_t c = 0; c < clusters; ++c) {
-    CandidateCluster cluster;
-    cluster.id = identity.continues[c];
-    cluster.prototypes.push_back(
-        {result.centroids.row(static_cast<Eigen::Index>(c)).transpose(),
-         thresholds[c]});
-    if (!cluster.id.valid()) cluster.parents = std::move(identity.parents[c]);
-    candidate.clusters.push_back(std::move(cluster));
-  }
-  candidate.ended = std::move(identity.ended);
-  for (const ClusterId id : known) {
-    if (!contains(identity.continues, id)) candidate.ended.try_emplace(id);
-  }
-  std::vector<bool> settled;
-  for (const RowConstraint& row : constraints) {
-    settled.push_back(row.fixed.valid());
-  }
-  candidate.confirmed =
-      choose_confirmed({candidate.labels, candidate.distances, result.agreement,
-                        settled, result.embeddings, static_cast<int>(clusters)},
-                       options.confirmation);
-  candidate.model = std::move(result.model);
-  candidate.embeddings = std::move(result.embeddings);
-  candidate.churn = find_churn(constraints, candidate);
-  SHOAL_TRY(scores, find_scores(candidate, options.seed));
-  candidate.scores = std::move(scores);
-  report(control, "score", 1);
-  return candidate;
+  SHOAL_TRY(check_request(features, constraints, options));
+  Run run(method, features, constraints, earlier, options, control);
+  return run.carry_out();
 }
 
 }  // namespace shoal

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -36,6 +37,30 @@ struct RowConstraint {
   ClusterId fixed;                  ///< must be in this cluster; none: free
   std::vector<ClusterId> must_not;  ///< never in these
   ClusterId previous;  ///< label in the epoch before; none: unassigned or new
+  bool by_person = false;  ///< a person fixed it, not an earlier run
+};
+
+/// The epoch that a run builds on and is compared with.
+struct EarlierEpoch {
+  /// Every cluster of it, also those without images.
+  std::vector<ClusterId> clusters;
+  /// Its model and centroids (of the clusters at the same positions), to tell
+  /// where it would put an image; none where the model cannot be used.
+  std::unique_ptr<EmbeddingModel> model;
+  std::vector<ClusterId> centroid_clusters;
+  Matrix centroids;  ///< (centroid_clusters, d of the model)
+};
+
+/// Transfer learning between unsupervised rounds (TL paper S6 to S9): a new
+/// last layer on a pretrained net's features learns the labels that are final,
+/// and what it says of every image is one more view of the next round.
+struct TransferRounds {
+  /// Unsupervised rounds after the first, at most (k_max). 0: none.
+  int rounds = 0;
+  /// Which input the net's features are. None: there is no net, and one round.
+  std::optional<std::size_t> net;
+  bool cluster_net = true;  ///< the net's features are clustered as well
+  double share_step = 0.1;  ///< delta: added to Delta in every round
 };
 
 struct RefinementOptions {
@@ -44,13 +69,27 @@ struct RefinementOptions {
   int embedding_dim = 64;         ///< most dimensions of z
   int max_train_images = 50'000;  ///< above: train on a sample of this size
   /// Quantile of members' distances that becomes a cluster's novelty
-  /// threshold, times `novelty_slack`: of the fixed members where there are
-  /// kMinThresholdMembers, else of all members, else of all images. Never
-  /// below a tenth of what all images give, since a cluster of equal images
-  /// would turn away every other.
+  /// threshold, times `novelty_slack`: of the members that people fixed where
+  /// there are kMinThresholdMembers, else of all members, else of all images.
+  /// Those that runs fixed do not count by themselves: they are the nearest,
+  /// and their distances would turn away most arrivals. Never below a tenth of
+  /// what all images give, since a cluster of equal images would turn away
+  /// every other.
   double novelty_quantile = 0.99;
   double novelty_slack = 1.25;
   ConfirmationOptions confirmation;
+  TransferRounds transfer;
+  /// Most images that a run confirms over all its rounds: share of those that
+  /// were not fixed before.
+  double max_confirm_share = 0.5;
+  /// A new cluster with fewer images is not founded; they go to the pool.
+  int min_birth = 2;
+  /// Above this churn a person has to look first (Candidate::concerns).
+  double max_churn = 1;
+  /// How much lower than the earlier epoch's a score may be, likewise.
+  double score_tolerance = 1;
+  /// Time for the run; another round begins only if it should fit. 0: no end.
+  std::chrono::duration<double> budget{0};
   std::uint64_t seed = 0;
 };
 
@@ -62,6 +101,11 @@ struct RunControl {
   std::function<bool()> cancelled;
   /// @param stage  a word or two; @param fraction  of the whole run, 0..1
   std::function<void(std::string_view stage, double fraction)> progress;
+  /// After every round: its number from 0, the labels (numbers that name
+  /// clusters within this call) and which rows are final by now.
+  std::function<void(int round, const std::vector<int>& labels,
+                     const std::vector<bool>& final_rows)>
+      round_ended;
 };
 
 /// What a method learns: a map to z and a partition of z.
@@ -71,9 +115,9 @@ struct MethodResult {
   Matrix embeddings;  ///< (n, d): the model's z of every row
   /// (n): 0..k-1; -1 for a row that is forbidden in every cluster.
   std::vector<int> labels;
-  /// (n): how far the views back the row's label (agreement_with_cluster); NaN
-  /// for a row that was not trained on. Empty: the method has no such views.
-  std::vector<float> agreement;
+  /// Each view's own clusters, where the method has several views' : per view
+  /// (n), -1 for a row that was not trained on. Else empty.
+  std::vector<std::vector<int>> partitions;
   std::string note;  ///< how k was found, what was sampled; for people
 };
 
@@ -135,23 +179,33 @@ struct Candidate {
   std::vector<int> labels;         ///< (n) position in `clusters`; -1: pool
   std::vector<float> confidences;  ///< (n)
   std::vector<float> distances;    ///< (n)
-  std::vector<std::uint8_t> confirmed;   ///< (n) 1: this run makes it final
-  Matrix embeddings;                     ///< (n, d)
-  std::map<std::string, double> scores;  ///< "silhouette", "inertia", ...
+  std::vector<std::uint8_t> confirmed;  ///< (n) 1: this run makes it final
+  Matrix embeddings;                    ///< (n, d)
+  /// "silhouette" and "inertia" in the embedding; what publishing changes
+  /// (docs/protocol.md); "views_silhouette", "views_neighbours",
+  /// "held_out_right", and the earlier epoch's as "earlier_...".
+  std::map<std::string, double> scores;
   double churn = 0;  ///< share of free rows with a previous label that moved
+  /// Why a person should look before this is published; empty: nothing.
+  std::vector<std::string> concerns;
 };
 
-/// One whole run: learn, keep the constraints, match clusters to the earlier
-/// ids, set thresholds, score.
+/// One whole run. In each round: learn on the views, keep the constraints,
+/// match clusters to the earlier ids, confirm; between rounds, transfer. Then
+/// thresholds, scores, and a comparison with the earlier epoch on the same
+/// sample of images: silhouette and neighbours (label_quality), and how many
+/// of the images that runs confirmed, held out of the constraints (a tenth of
+/// each cluster's, kMaxHeldOut at most), are put where they belong.
 /// @param constraints  per row; its size is the number of images
-/// @param known  every cluster of the current epoch, also those without images
 /// Errors: kInvalidArgument (fewer rows than clusters, fixed and must_not
-/// contradict), kCancelled, those of the method.
-/// Thread: owner. Source: ALGORITHMS section 8, steps 1, 2 and 5.
+/// contradict, no cluster of min_birth images), kCancelled, those of the
+/// method.
+/// Thread: owner. Source: ALGORITHMS section 8.
 [[nodiscard]] Result<Candidate> run_refinement(
     const RefinementMethod& method, FeatureSource& features,
-    const std::vector<RowConstraint>& constraints,
-    const std::vector<ClusterId>& known, const RefinementOptions& options,
-    const RunControl& control);
+    const std::vector<RowConstraint>& constraints, const EarlierEpoch& earlier,
+    const RefinementOptions& options, const RunControl& control);
+
+inline constexpr std::size_t kMaxHeldOut = 500;
 
 }  // namespace shoal

@@ -13,6 +13,7 @@ namespace shoal::internal {
 
 inline constexpr std::string_view kAffineKind = "normalized_affine";
 inline constexpr std::string_view kNetKind = "multi_view_net";
+inline constexpr std::string_view kTransferKind = "transfer";
 
 /// A bound on what loading accepts: far above any real model, far below what
 /// would exhaust memory.
@@ -35,5 +36,11 @@ void normalize_rows(const Matrix& rows, Eigen::Ref<Matrix> out);
 /// `in` stands after the kind. Errors: kCorruption, kUnsupported.
 [[nodiscard]] Result<std::unique_ptr<EmbeddingModel>> read_net_embedding(
     ByteReader& in);
+[[nodiscard]] Result<std::unique_ptr<EmbeddingModel>> read_transfer_embedding(
+    ByteReader& in);
+
+/// A model that holds no other one: what may be inside one that does.
+[[nodiscard]] Result<std::unique_ptr<EmbeddingModel>> load_plain_model(
+    std::string_view bytes);
 
 }  // namespace shoal::internal

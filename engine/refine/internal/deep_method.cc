@@ -296,19 +296,16 @@ Matrix means(const Matrix& z, const std::vector<std::size_t>& rows,
   return centroids;
 }
 
-/// Per row of the run; see MethodResult::agreement. One view alone agrees with
-/// itself: that says nothing.
-Result<std::vector<float>> agreement_of(
-    const std::vector<std::vector<int>>& partitions, const Training& training,
-    const std::vector<int>& labels) {
-  std::vector<float> all;
-  if (partitions.size() < 2) return all;
-  std::vector<int> own;
-  for (const std::size_t row : training.rows) own.push_back(labels[row]);
-  SHOAL_TRY(known, agreement_with_cluster(partitions, own));
-  all.assign(labels.size(), std::numeric_limits<float>::quiet_NaN());
-  for (std::size_t i = 0; i < training.rows.size(); ++i) {
-    all[training.rows[i]] = known[i];
+/// The partitions of the training rows as those of all rows.
+std::vector<std::vector<int>> over_all_rows(
+    const std::vector<std::vector<int>>& partitions,
+    const std::vector<std::size_t>& training, std::size_t rows) {
+  std::vector<std::vector<int>> all;
+  for (const std::vector<int>& partition : partitions) {
+    all.emplace_back(rows, -1);
+    for (std::size_t i = 0; i < training.size(); ++i) {
+      all.back()[training[i]] = partition[i];
+    }
   }
   return all;
 }
@@ -361,9 +358,8 @@ Result<MethodResult> DeepMethod::learn(const MethodInput& input,
     int& label = result.labels[training.rows[i]];
     if (label >= 0) label = learned.labels[i];
   }
-  SHOAL_TRY(agreement,
-            agreement_of(learned.partitions, training, result.labels));
-  result.agreement = std::move(agreement);
+  result.partitions =
+      over_all_rows(learned.partitions, training.rows, input.features.size());
   report(control, "assign", 1);
   return result;
 }

@@ -166,19 +166,16 @@ class ToyWorld {
       constraint.previous = labels[i]->cluster;
       constraints.push_back(constraint);
     }
-    std::vector<ClusterId> known;
+    EarlierEpoch earlier;
     for (const auto& [id, cluster] : book_->current().clusters()) {
-      known.push_back(id);
+      earlier.clusters.push_back(id);
     }
     RefinementOptions options;
     options.clusters = clusters;
     options.seed = 7;
     options.confirmation = {confirm_share_, 0, 1};
-    const RunControl control{[] { return false; },
-                             [](std::string_view, double) {}};
     const auto method = make_refinement_method("km").value();
-    return run_refinement(*method, features, constraints, known, options,
-                          control)
+    return run_refinement(*method, features, constraints, earlier, options, {})
         .value();
   }
 

@@ -18,6 +18,12 @@ TEST(Job, IsReadBackAsWritten) {
   job.options.max_train_images = 123;
   job.options.novelty_quantile = 0.9;
   job.options.seed = 18446744073709551615ULL;
+  job.options.transfer.net = 1;
+  job.options.transfer.rounds = 4;
+  job.options.transfer.cluster_net = false;
+  job.options.max_churn = 0.25;
+  job.options.budget = std::chrono::duration<double>(90);
+  job.max_memory = 5ULL << 32;
   job.threads = 3;
   job.nice = 5;
   ASSERT_TRUE(write_job(folder.path() / "job", job).has_value());
@@ -30,6 +36,12 @@ TEST(Job, IsReadBackAsWritten) {
   EXPECT_EQ(read.options.max_train_images, 123);
   EXPECT_EQ(read.options.novelty_quantile, 0.9);
   EXPECT_EQ(read.options.seed, job.options.seed);
+  EXPECT_EQ(read.options.transfer.net, 1U);
+  EXPECT_EQ(read.options.transfer.rounds, 4);
+  EXPECT_FALSE(read.options.transfer.cluster_net);
+  EXPECT_EQ(read.options.max_churn, 0.25);
+  EXPECT_EQ(read.options.budget.count(), 90);
+  EXPECT_EQ(read.max_memory, job.max_memory);
   EXPECT_EQ(read.threads, 3);
   EXPECT_EQ(read.nice, 5);
 }

@@ -104,5 +104,14 @@ TEST(Assigner, ConfidenceIsAlwaysAboveZeroAndAtMostOne) {
   EXPECT_EQ(on_it.distance, 0);
 }
 
+TEST(RowsWithFellows, CountsThoseWithThreeOthersNearBy) {
+  Matrix rows(7, 2);
+  rows << 0, 0, 0, 1, 1, 0, 1, 1, 9, 9, 9, 9, 9, 10;
+  EXPECT_EQ(rows_with_fellows(rows, 1.5F), 4U);
+  EXPECT_EQ(rows_with_fellows(rows, 1.0F), 0U);
+  EXPECT_EQ(rows_with_fellows(rows, 20.0F), 7U);
+  EXPECT_EQ(rows_with_fellows(Matrix(0, 3), 1.0F), 0U);
+}
+
 }  // namespace
 }  // namespace shoal

@@ -50,6 +50,7 @@ Fixture make_fixture() {
   }
   made.candidate.scores = {{"silhouette", -0.25}, {"inertia", 17.5}};
   made.candidate.churn = 0.125;
+  made.candidate.concerns = {"churn is 0.9", "worse"};
   return made;
 }
 
@@ -93,6 +94,7 @@ TEST_F(CandidateFile, GivesBackEverythingAndWritesTheSameAgain) {
   EXPECT_EQ(a.embeddings, b.embeddings);
   EXPECT_EQ(a.scores, b.scores);
   EXPECT_EQ(a.churn, b.churn);
+  EXPECT_EQ(a.concerns, b.concerns);
   EXPECT_EQ(a.ended, b.ended);
   EXPECT_EQ(a.model->serialize(), b.model->serialize());
   ASSERT_EQ(b.clusters.size(), 3U);

@@ -12,13 +12,12 @@ namespace {
 
 using test::normal_matrix;
 
-constexpr float kUnknown = std::numeric_limits<float>::quiet_NaN();
-
 /// Two clusters of 20: distances grow with the position in the cluster.
 struct Found {
   std::vector<int> labels;
   std::vector<float> distances;
-  std::vector<float> agreement;
+  /// Five views, all of the clusters' opinion.
+  std::vector<std::vector<int>> partitions{5};
   std::vector<bool> settled;
   Matrix embeddings = normal_matrix(40, 8, 1);
 
@@ -26,7 +25,7 @@ struct Found {
     for (int i = 0; i < 40; ++i) {
       labels.push_back(i % 2);
       distances.push_back(static_cast<float>(i / 2));
-      agreement.push_back(1);
+      for (auto& view : partitions) view.push_back(i % 2);
       settled.push_back(false);
     }
   }
@@ -35,7 +34,7 @@ struct Found {
   [[nodiscard]] std::vector<std::vector<int>> confirm(
       const ConfirmationOptions& options) const {
     const auto chosen = choose_confirmed(
-        {labels, distances, agreement, settled, embeddings, 2}, options);
+        {labels, distances, partitions, settled, embeddings, 2}, options);
     std::vector<std::vector<int>> found(2);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       if (chosen[i] != 0) {
@@ -66,15 +65,19 @@ TEST(ChooseConfirmed, TheShareIsOfWhatIsOpen) {
 
 TEST(ChooseConfirmed, PassesOverWhatTheViewsDoNotAgreeOn) {
   Found found;
-  found.agreement[0] = 0.79F;
-  found.agreement[2] = kUnknown;
-  EXPECT_EQ(found.confirm({0.2, 0.8, 10}), (Positions{{2, 3}, {0, 1, 2, 3}}));
+  // Row 0 is alone in two views (0.6), row 4 in one (0.8), and one view does
+  // not know row 2.
+  found.partitions[0][0] = found.partitions[1][0] = 7;
+  found.partitions[0][4] = 8;
+  found.partitions[4][2] = -1;
+  EXPECT_EQ(found.confirm({0.2, 0.9, 10}), (Positions{{3}, {0, 1, 2, 3}}));
+  EXPECT_EQ(found.confirm({0.2, 0.7, 10}), (Positions{{2, 3}, {0, 1, 2, 3}}));
   EXPECT_EQ(found.confirm({0.2, 0, 10})[0], (std::vector<int>{0, 1, 2, 3}));
 }
 
 TEST(ChooseConfirmed, WithoutViewsThatAgreeNothingIsConfirmedButAtZero) {
   Found found;
-  found.agreement.clear();
+  found.partitions.resize(1);  // one view agrees with itself
   EXPECT_EQ(found.confirm({0.2, 0.8, 10}), (Positions{{}, {}}));
   EXPECT_EQ(found.confirm({0.2, 0, 10})[0].size(), 4U);
 }
@@ -92,6 +95,35 @@ TEST(ChooseConfirmed, AClusterThatLooksLikeTwoConfirmsNothing) {
   const auto chosen = found.confirm({0.2, 0.8, 10});
   EXPECT_TRUE(chosen[0].empty());
   EXPECT_EQ(chosen[1].size(), 4U);
+}
+
+TEST(ChooseConfirmed, AClusterThatViewsSplitConfirmsNothing) {
+  Found found;
+  // A quarter of cluster 0 is elsewhere in one view of five: it may be wrong.
+  for (std::size_t i = 0; i < 10; i += 2) found.partitions[0][i] = 7;
+  EXPECT_EQ(found.confirm({0.2, 0.1, 10})[0].size(), 4U);
+  // In two: perhaps the others are.
+  for (std::size_t i = 30; i < 40; i += 2) found.partitions[1][i] = 7;
+  EXPECT_TRUE(found.confirm({0.2, 0.1, 10})[0].empty());
+  EXPECT_EQ(found.confirm({0.2, 0.1, 10})[1].size(), 4U);
+}
+
+TEST(ViewsSplit, NeedsTwoViewsAThirdOfThemAndAQuarterOfTheRows) {
+  const std::vector<int> whole(8, 1);
+  const std::vector<int> quarter = {1, 1, 1, 1, 1, 1, 2, 2};
+  const std::vector<int> eighth = {1, 1, 1, 1, 1, 1, 1, 2};
+  const std::vector<int> unknown = {1, 1, 1, 2, -1, -1, -1, -1};
+  const std::vector<std::size_t> rows = {0, 1, 2, 3, 4, 5, 6, 7};
+  EXPECT_FALSE(views_split({}, rows));
+  EXPECT_FALSE(views_split({quarter}, rows));
+  EXPECT_TRUE(views_split({quarter, quarter}, rows));
+  EXPECT_TRUE(views_split({quarter, unknown}, rows));
+  EXPECT_FALSE(views_split({quarter, eighth, whole}, rows));
+  EXPECT_TRUE(
+      views_split({quarter, quarter, whole, whole, whole, whole}, rows));
+  EXPECT_FALSE(
+      views_split({quarter, quarter, whole, whole, whole, whole, whole}, rows));
+  EXPECT_FALSE(views_split({quarter, quarter}, {0, 1, 2, 3}));
 }
 
 TEST(LooksLikeTwo, TellsTwoHeapsFromOne) {

@@ -28,7 +28,9 @@ Result<Candidate> run(FeatureSource& features,
                       const std::vector<ClusterId>& known = {},
                       const RunControl& control = {}) {
   const auto method = make_refinement_method("km").value();
-  return run_refinement(*method, features, constraints, known, options,
+  EarlierEpoch earlier;
+  earlier.clusters = known;
+  return run_refinement(*method, features, constraints, earlier, options,
                         control);
 }
 
@@ -237,7 +239,7 @@ TEST(Refinement, AllImagesFixedIsARunToo) {
   EXPECT_EQ(candidate.churn, 0);
 }
 
-TEST(Refinement, ThresholdsFollowFixedMembersWhereThereAreEnough) {
+TEST(Refinement, ThresholdsFollowWhatPeopleFixedWhereThereIsEnough) {
   Scene scene = make_scene(200, 2, 10);
   std::vector<RowConstraint> constraints(200);
   const Candidate free =
@@ -251,6 +253,12 @@ TEST(Refinement, ThresholdsFollowFixedMembersWhereThereAreEnough) {
   for (int i = 0; i < kMinThresholdMembers; ++i) {
     constraints[kind[static_cast<std::size_t>(i)]].fixed = ClusterId(3);
   }
+  // Runs fix the nearest: they say nothing of how far a member may be.
+  const Candidate by_runs =
+      run(scene.features, constraints, with_clusters(2)).value();
+  for (RowConstraint& constraint : constraints) {
+    constraint.by_person = constraint.fixed.valid();
+  }
   const Candidate some =
       run(scene.features, constraints, with_clusters(2)).value();
   const auto threshold = [](const Candidate& candidate, std::size_t row) {
@@ -258,6 +266,7 @@ TEST(Refinement, ThresholdsFollowFixedMembersWhereThereAreEnough) {
         .prototypes[0]
         .novelty_threshold;
   };
+  EXPECT_NEAR(threshold(by_runs, 0), threshold(free, 0), 1e-3);
   EXPECT_LT(threshold(some, 0), 0.9F * threshold(free, 0));
   EXPECT_NEAR(threshold(some, 1), threshold(free, 1), 1e-3);
   // All members: none is novel in its own cluster at this slack.
