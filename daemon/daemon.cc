@@ -26,7 +26,7 @@ namespace {
 constexpr std::size_t kLabelTasks = 256;
 constexpr std::size_t kPage = 4096;
 /// Images of the pool that are looked at for new clusters.
-constexpr std::size_t kLookedAt = 1000;
+constexpr std::size_t kPoolLookedAt = 1000;
 constexpr std::chrono::seconds kProbeTimeout{30};
 
 /// Ends the process when draining takes longer than it may: what has been
@@ -413,8 +413,8 @@ void Daemon::look_for_new_clusters(const ClusterBook& book) {
   if (pool < looked_at_pool_ + wanted || refinery_->running().valid()) return;
   looked_at_pool_ = pool;
   const auto dense = book.dense_pool(std::max<std::size_t>(
-      kLookedAt, static_cast<std::size_t>(
-                     std::min<std::uint64_t>(wanted, Store::kMaxListLimit))));
+      kPoolLookedAt, static_cast<std::size_t>(std::min<std::uint64_t>(
+                         wanted, Store::kMaxListLimit))));
   if (!dense) {
     spdlog::warn("event=discovery_failed error={}",
                  log_value(dense.error().message));
@@ -422,7 +422,8 @@ void Daemon::look_for_new_clusters(const ClusterBook& book) {
   }
   spdlog::info("event=discovery unassigned={} close_together={}", pool,
                dense.value());
-  if (dense.value() < std::min<std::uint64_t>(wanted, kLookedAt) / 2) return;
+  if (dense.value() < std::min<std::uint64_t>(wanted, kPoolLookedAt) / 2)
+    return;
   boost::asio::post(main_loop_, [this] { begin_run("discover"); });
 }
 

@@ -5,6 +5,9 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <utility>
+
+#include <Eigen/Eigenvalues>
 
 #include "common/check.h"
 #include "engine/cluster/ensemble.h"
@@ -15,24 +18,88 @@ namespace {
 
 constexpr double kLeastHeap = 0.1;  ///< share of the rows
 constexpr std::size_t kLeastRows = 2;
-constexpr double kFarApart = 5;  ///< Ashman's D
-constexpr int kPowerIterations = 50;
+constexpr std::size_t kFewestNeighbours = 3;
+constexpr std::size_t kMostNeighbours = 10;
 constexpr double kLeastPiece = 0.25;  ///< of a cluster that a view splits
 
-/// Positions of centred rows on the axis of their largest variance.
-std::vector<double> along_main_axis(const Matrix& rows) {
-  const Matrix centred = rows.rowwise() - rows.colwise().mean();
-  // From the longest row: never orthogonal to every axis that matters.
-  Eigen::Index longest = 0;
-  centred.rowwise().squaredNorm().maxCoeff(&longest);
-  Vector axis = centred.row(longest).transpose();
-  for (int i = 0; i < kPowerIterations && axis.norm() > 0; ++i) {
-    axis.normalize();
-    axis = centred.transpose() * (centred * axis);
+/// Symmetric 0/1 matrix of who is among whose `k` nearest.
+Eigen::MatrixXd neighbour_graph(const Matrix& rows, std::size_t k) {
+  const auto n = static_cast<std::size_t>(rows.rows());
+  Eigen::MatrixXd graph = Eigen::MatrixXd::Zero(rows.rows(), rows.rows());
+  std::vector<std::pair<float, std::size_t>> others;
+  for (std::size_t i = 0; i < n; ++i) {
+    const Vector distances =
+        (rows.rowwise() - rows.row(static_cast<Eigen::Index>(i)))
+            .rowwise()
+            .squaredNorm();
+    others.clear();
+    for (std::size_t j = 0; j < n; ++j) {
+      if (j != i)
+        others.emplace_back(distances[static_cast<Eigen::Index>(j)], j);
+    }
+    std::partial_sort(others.begin(),
+                      others.begin() + static_cast<std::ptrdiff_t>(k),
+                      others.end());
+    for (std::size_t j = 0; j < k; ++j) {
+      const auto a = static_cast<Eigen::Index>(i);
+      const auto b = static_cast<Eigen::Index>(others[j].second);
+      graph(a, b) = graph(b, a) = 1;
+    }
   }
-  if (axis.norm() > 0) axis.normalize();
-  const Vector places = centred * axis;
-  return {places.data(), places.data() + places.size()};
+  return graph;
+}
+
+/// Rows of the graph in the order of its second eigenvector.
+std::vector<Eigen::Index> spectral_order(const Eigen::MatrixXd& graph,
+                                         const Eigen::VectorXd& degrees) {
+  const Eigen::VectorXd root = degrees.cwiseSqrt().cwiseInverse();
+  const Eigen::MatrixXd normalised =
+      root.asDiagonal() * graph * root.asDiagonal();
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(normalised);
+  const Eigen::VectorXd places =
+      root.cwiseProduct(solver.eigenvectors().col(graph.rows() - 2));
+  std::vector<Eigen::Index> order(static_cast<std::size_t>(graph.rows()));
+  std::iota(order.begin(), order.end(), Eigen::Index{0});
+  std::sort(order.begin(), order.end(), [&](Eigen::Index a, Eigen::Index b) {
+    return std::make_pair(places[a], a) < std::make_pair(places[b], b);
+  });
+  return order;
+}
+
+/// The least conductance of a cut along `order` with at least `least` rows on
+/// each side.
+double least_conductance(const Eigen::MatrixXd& graph,
+                         const Eigen::VectorXd& degrees,
+                         const std::vector<Eigen::Index>& order,
+                         std::size_t least) {
+  const double all = degrees.sum();
+  std::vector<bool> inside(order.size(), false);
+  double volume = 0;
+  double cut = 0;
+  double best = 1;
+  for (std::size_t i = 0; i + least < order.size(); ++i) {
+    const Eigen::Index row = order[i];
+    double to_inside = 0;
+    for (std::size_t j = 0; j < order.size(); ++j) {
+      if (inside[j]) to_inside += graph(row, static_cast<Eigen::Index>(j));
+    }
+    inside[static_cast<std::size_t>(row)] = true;
+    volume += degrees[row];
+    cut += degrees[row] - 2 * to_inside;
+    if (i + 1 < least) continue;
+    best = std::min(best, cut / std::min(volume, all - volume));
+  }
+  return best;
+}
+
+/// At most kLookedAt of `rows`, evenly.
+std::vector<std::size_t> some_of(const std::vector<std::size_t>& rows) {
+  if (rows.size() <= kLookedAt) return rows;
+  std::vector<std::size_t> some;
+  for (std::size_t i = 0; i < kLookedAt; ++i) {
+    some.push_back(rows[i * rows.size() / kLookedAt]);
+  }
+  return some;
 }
 
 /// Per row how far the views back its place in its cluster
@@ -69,52 +136,25 @@ std::vector<float> agreement_of(const ConfirmationInput& input) {
   return agreement;
 }
 
-/// Mean and variance from sums.
-struct Side {
-  double count = 0;
-  double sum = 0;
-  double squares = 0;
-
-  void add(double value, double sign) {
-    count += sign;
-    sum += sign * value;
-    squares += sign * value * value;
-  }
-  [[nodiscard]] double mean() const { return sum / count; }
-  [[nodiscard]] double scatter() const { return squares - sum * sum / count; }
-};
-
 }  // namespace
 
 bool looks_like_two(const Matrix& rows) {
-  const auto n = static_cast<std::size_t>(rows.rows());
+  std::vector<std::size_t> all(static_cast<std::size_t>(rows.rows()));
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  if (all.size() > kLookedAt) {
+    return looks_like_two(take_rows(rows, some_of(all)));
+  }
+  const std::size_t n = all.size();
   if (n < 2 * kLeastRows) return false;
   const auto least = std::max(
       kLeastRows,
       static_cast<std::size_t>(std::ceil(kLeastHeap * static_cast<double>(n))));
-  std::vector<double> places = along_main_axis(rows);
-  std::sort(places.begin(), places.end());
-  Side left;
-  Side right;
-  for (const double place : places) right.add(place, 1);
-  double best = std::numeric_limits<double>::infinity();
-  double distance = 0;
-  for (std::size_t i = 0; i + 1 < n; ++i) {
-    left.add(places[i], 1);
-    right.add(places[i], -1);
-    if (i + 1 < least || n - i - 1 < least) continue;
-    const double scatter =
-        std::max(0.0, left.scatter()) + std::max(0.0, right.scatter());
-    if (scatter >= best) continue;
-    best = scatter;
-    const double deviations = std::max(0.0, left.scatter()) / left.count +
-                              std::max(0.0, right.scatter()) / right.count;
-    const double gap = right.mean() - left.mean();
-    distance = deviations > 0 ? std::sqrt(2 / deviations) * gap
-               : gap > 0      ? std::numeric_limits<double>::infinity()
-                              : 0;
-  }
-  return distance > kFarApart;
+  const std::size_t k =
+      std::min(n - 1, std::clamp(n / 6, kFewestNeighbours, kMostNeighbours));
+  const Eigen::MatrixXd graph = neighbour_graph(rows, k);
+  const Eigen::VectorXd degrees = graph.rowwise().sum();
+  return least_conductance(graph, degrees, spectral_order(graph, degrees),
+                           least) < kLooseCut;
 }
 
 bool views_split(const std::vector<std::vector<int>>& partitions,
@@ -139,8 +179,8 @@ bool views_split(const std::vector<std::vector<int>>& partitions,
   return splitting >= 2 && 3 * splitting >= partitions.size();
 }
 
-std::vector<std::uint8_t> choose_confirmed(const ConfirmationInput& input,
-                                           const ConfirmationOptions& options) {
+Result<std::vector<std::uint8_t>> choose_confirmed(
+    const ConfirmationInput& input, const ConfirmationOptions& options) {
   std::vector<std::uint8_t> confirmed(input.labels.size(), 0);
   if (!(options.share > 0)) return confirmed;
   std::vector<std::vector<std::size_t>> members(
@@ -158,10 +198,9 @@ std::vector<std::uint8_t> choose_confirmed(const ConfirmationInput& input,
   };
   for (const std::vector<std::size_t>& rows : members) {
     if (rows.size() < static_cast<std::size_t>(options.min_members)) continue;
-    if (views_split(input.partitions, rows) ||
-        looks_like_two(take_rows(input.embeddings, rows))) {
-      continue;
-    }
+    if (views_split(input.partitions, rows)) continue;
+    SHOAL_TRY(seen, input.rows(some_of(rows)));
+    if (looks_like_two(seen)) continue;
     std::vector<std::size_t> open;
     for (const std::size_t row : rows) {
       if (!input.settled[row]) open.push_back(row);

@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "common/matrix.h"
+#include "common/result.h"
 
 namespace shoal {
 
@@ -26,8 +28,10 @@ struct ConfirmationInput {
   /// Per view (n) the view's own clusters, -1 where unknown; may be empty.
   const std::vector<std::vector<int>>& partitions;
   const std::vector<bool>& settled;  ///< (n) fixed before
-  const Matrix& embeddings;          ///< (n, d)
   int clusters = 0;
+  /// Rows of one cluster, kLookedAt at most, as looks_like_two is to see them:
+  /// (rows, d).
+  std::function<Result<Matrix>(const std::vector<std::size_t>&)> rows;
 };
 
 /// The rows whose label a run makes final: of every cluster's open members the
@@ -35,18 +39,24 @@ struct ConfirmationInput {
 /// not agree enough. A wrong confirmation is for ever, so clusters that are
 /// small or look like two (looks_like_two, views_split) confirm nothing.
 /// @return (n) 1: confirmed now
+/// Errors: those of `rows`.
 /// Thread-safe. Source: TL paper S3; the guards are ours.
-[[nodiscard]] std::vector<std::uint8_t> choose_confirmed(
+[[nodiscard]] Result<std::vector<std::uint8_t>> choose_confirmed(
     const ConfirmationInput& input, const ConfirmationOptions& options);
 
-/// True when the rows fall into two heaps along their main axis: cut where the
-/// two sides' variances are least, each side holds a tenth of the rows, two at
-/// least, and their means are far apart (Ashman's D above 5; a normal
-/// distribution cut in two has 2.7, an even one 3.5, views of a turning object
-/// up to 4.1). A few rows of one heap may look like two by chance.
+/// True when the rows fall into two heaps: in the graph of every row's nearest
+/// rows (a sixth of them, 3 to 10) there is a cut with a tenth of the rows, two
+/// at least, on each side, that cuts less than kLooseCut of the edges of either
+/// side. A round cloud and a long one hold together, and so do the views of a
+/// turning object, which are a ring: docs/results.md. Of more than kLookedAt
+/// rows only so many, evenly, are looked at.
 /// @param rows  (m, d)
-/// Source: Otsu 1979 (the cut), Ashman et al. 1994 (D).
+/// Source: Shi & Malik 2000 (the cut's start: the second eigenvector);
+/// Andersen et al. 2006 (the sweep for the least conductance).
 [[nodiscard]] bool looks_like_two(const Matrix& rows);
+
+inline constexpr double kLooseCut = 0.03;
+inline constexpr std::size_t kLookedAt = 200;
 
 /// True when the views disagree on whether the rows are one cluster: two views
 /// or more, and at least a third of all, put a quarter of them or more in a

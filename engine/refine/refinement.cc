@@ -5,6 +5,7 @@
 #include <iomanip>
 #include <sstream>
 
+#include "engine/cluster/ensemble.h"
 #include "engine/refine/cluster_identity.h"
 #include "engine/refine/internal/deep_method.h"
 #include "engine/refine/internal/kmeans_method.h"
@@ -251,7 +252,7 @@ class Run {
     const int rounds = options_.transfer.net ? options_.transfer.rounds : 0;
     for (int round = 0;; ++round) {
       SHOAL_TRY(learn(round, rounds));
-      const std::size_t confirmed = confirm(round);
+      SHOAL_TRY(confirmed, confirm(round));
       tell_round(round);
       if (round == rounds || confirmed == 0 || !fits_another()) break;
       SHOAL_TRY(learned, transfer());
@@ -364,7 +365,7 @@ class Run {
   }
 
   /// @return how many rows became final
-  std::size_t confirm(int round) {
+  Result<std::size_t> confirm(int round) {
     std::vector<bool> settled;
     std::size_t open_before = 0;
     std::size_t confirmed_before = 0;
@@ -378,10 +379,17 @@ class Run {
       confirmation.share = std::min(
           1.0, confirmation.share + round * options_.transfer.share_step);
     }
-    const std::vector<std::uint8_t> chosen = choose_confirmed(
-        {candidate_.labels, candidate_.distances, result_.partitions, settled,
-         result_.embeddings, static_cast<int>(result_.centroids.rows())},
-        confirmation);
+    const auto joined_views =
+        [this](const std::vector<std::size_t>& wanted) -> Result<Matrix> {
+      SHOAL_TRY(views, stored_views(wanted));
+      return concatenate_views(views);
+    };
+    SHOAL_TRY(
+        chosen,
+        choose_confirmed(
+            {candidate_.labels, candidate_.distances, result_.partitions,
+             settled, static_cast<int>(result_.centroids.rows()), joined_views},
+            confirmation));
     std::vector<std::size_t> rows;
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       if (chosen[i] != 0) rows.push_back(i);

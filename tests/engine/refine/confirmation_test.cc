@@ -1,10 +1,11 @@
 #include "engine/refine/confirmation.h"
 
-#include <limits>
+#include <cmath>
 #include <numeric>
 
 #include <gtest/gtest.h>
 
+#include "engine/score/sampling.h"
 #include "tests/engine/random_data.h"
 
 namespace shoal {
@@ -33,8 +34,13 @@ struct Found {
   /// Positions in their cluster of those confirmed, cluster 0's first.
   [[nodiscard]] std::vector<std::vector<int>> confirm(
       const ConfirmationOptions& options) const {
-    const auto chosen = choose_confirmed(
-        {labels, distances, partitions, settled, embeddings, 2}, options);
+    const auto rows = [this](const std::vector<std::size_t>& wanted) {
+      return Result<Matrix>(take_rows(embeddings, wanted));
+    };
+    const auto chosen =
+        choose_confirmed({labels, distances, partitions, settled, 2, rows},
+                         options)
+            .value();
     std::vector<std::vector<int>> found(2);
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       if (chosen[i] != 0) {
@@ -132,12 +138,28 @@ TEST(LooksLikeTwo, TellsTwoHeapsFromOne) {
       Matrix rows = normal_matrix(n, 16, seed);
       EXPECT_FALSE(looks_like_two(rows)) << seed << " " << n;
       // A long cloud is one heap.
-      rows.col(3) *= 8;
+      rows.col(3) *= 4;
       EXPECT_FALSE(looks_like_two(rows)) << seed << " " << n;
-      rows.col(3) /= 8;
+      rows.col(3) /= 4;
       for (int i = 0; i < n; i += 3) rows.row(i).array() += 3;
       EXPECT_TRUE(looks_like_two(rows)) << seed << " " << n;
     }
+  }
+}
+
+TEST(LooksLikeTwo, ARingIsOne) {
+  for (const int n : {36, 72, 500}) {
+    Matrix rows(n, 3);
+    for (int i = 0; i < n; ++i) {
+      const float angle =
+          6.2832F * static_cast<float>(i) / static_cast<float>(n);
+      rows.row(i) << std::cos(angle), std::sin(angle), 0;
+    }
+    EXPECT_FALSE(looks_like_two(rows)) << n;
+    // Two of them are two, also one inside the other.
+    Matrix both(2 * n, 3);
+    both << rows, 10 * rows;
+    EXPECT_TRUE(looks_like_two(both)) << n;
   }
 }
 
