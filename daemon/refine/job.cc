@@ -6,6 +6,27 @@
 
 namespace shoal {
 
+RefinementOptions refinement_options(const RefineConfig& config) {
+  RefinementOptions options;
+  options.clusters = config.clusters;
+  options.max_clusters = config.max_clusters;
+  options.embedding_dim = config.embedding_dim;
+  options.max_train_images = config.max_train_images;
+  options.novelty_quantile = config.novelty_quantile;
+  options.novelty_slack = config.novelty_slack;
+  options.confirmation.share = config.confirm_share;
+  options.confirmation.min_agreement = config.confirm_agreement;
+  options.confirmation.min_members = config.confirm_min_members;
+  options.max_confirm_share = config.confirm_max_share;
+  options.transfer.rounds = config.transfer_rounds;
+  options.transfer.share_step = config.transfer_share_step;
+  options.min_birth = config.min_birth;
+  options.max_churn = config.max_churn;
+  options.score_tolerance = config.score_tolerance;
+  options.seed = config.seed;
+  return options;
+}
+
 Result<void> write_job(const std::filesystem::path& file,
                        const RefineJob& job) {
   const nlohmann::json json = {

@@ -5,9 +5,13 @@
 #include <vector>
 
 #include "common/result.h"
+#include "config/config.h"
 #include "engine/refine/refinement.h"
 
 namespace shoal {
+
+/// What the settings ask of a run.
+[[nodiscard]] RefinementOptions refinement_options(const RefineConfig& config);
 
 /// What shoald tells shoal-refine to do, as a JSON file.
 struct RefineJob {

@@ -57,5 +57,30 @@ TEST(Job, MissingAndWrongKeysAreNamed) {
   EXPECT_EQ(read_job(file).error().code, ErrorCode::kInvalidArgument);
 }
 
+TEST(Job, EveryOptionIsThatOfTheSettings) {
+  RefineConfig config = default_config().refine;
+  config.clusters = 17;
+  config.max_clusters = 18;
+  config.embedding_dim = 19;
+  config.max_train_images = 20;
+  config.novelty_quantile = 0.75;
+  config.novelty_slack = 2.5;
+  config.confirm_share = 0.5;
+  config.confirm_agreement = 0.25;
+  config.confirm_min_members = 21;
+  config.seed = 22;
+  const RefinementOptions options = refinement_options(config);
+  EXPECT_EQ(options.clusters, 17);
+  EXPECT_EQ(options.max_clusters, 18);
+  EXPECT_EQ(options.embedding_dim, 19);
+  EXPECT_EQ(options.max_train_images, 20);
+  EXPECT_EQ(options.novelty_quantile, 0.75);
+  EXPECT_EQ(options.novelty_slack, 2.5);
+  EXPECT_EQ(options.confirmation.share, 0.5);
+  EXPECT_EQ(options.confirmation.min_agreement, 0.25);
+  EXPECT_EQ(options.confirmation.min_members, 21);
+  EXPECT_EQ(options.seed, 22U);
+}
+
 }  // namespace
 }  // namespace shoal
