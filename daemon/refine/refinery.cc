@@ -14,7 +14,6 @@
 namespace shoal {
 namespace {
 
-constexpr std::size_t kRowsPerTask = 256;
 constexpr std::size_t kImagesPerTask = 512;
 constexpr std::chrono::seconds kTimeToStop{10};
 
@@ -51,6 +50,10 @@ Refinery::Refinery(Store& store, LabelThread& labels,
       progress_interval_(progress_interval),
       events_(std::move(events)),
       metrics_(metrics),
+      on_book_([&labels](const BookStep& step) {
+        return labels.call(
+            [&step](LabelStage& stage) { return step(stage.book()); });
+      }),
       config_(config) {}
 
 Refinery::~Refinery() { stop(); }
@@ -141,9 +144,9 @@ Result<void> Refinery::activate(EpochId epoch) {
   SHOAL_TRY(claim());
   auto done = labels_.call(
       [&](LabelStage& stage) { return stage.book().begin_activation(epoch); });
-  if (done) done = catch_up_and_flip(true, "");
+  if (done) done = catch_up_and_flip(on_book_, true, "");
   if (done) {
-    settle_after_flip();
+    settle();
   } else {
     const bool posted =
         labels_.post([](LabelStage& stage) { stage.book().abandon_staging(); });
@@ -341,79 +344,40 @@ Refinery::Outcome Refinery::watch(
 
 Result<void> Refinery::publish(const Job& job, const LoadedCandidate& loaded,
                                const std::string& hold) {
-  const Candidate& candidate = loaded.candidate;
-  SHOAL_TRY(ids, labels_.call([&](LabelStage& stage) {
-    return stage.book().begin_staging(job.run, candidate);
-  }));
-  const std::size_t n = loaded.seqs.size();
-  for (std::size_t begin = 0; begin < n; begin += kRowsPerTask) {
-    if (stopping_ || cancelled_) {
-      return Error{ErrorCode::kCancelled,
-                   stopping_ ? "the daemon shuts down" : "cancelled"};
-    }
-    const std::size_t end = std::min(n, begin + kRowsPerTask);
-    std::vector<StagedRow> rows;
-    for (std::size_t i = begin; i < end; ++i) {
-      StagedRow row;
-      row.seq = loaded.seqs[i];
-      const int position = candidate.labels[i];
-      if (position >= 0) {
-        row.label.cluster = ids[static_cast<std::size_t>(position)];
-        row.label.state = candidate.confirmed[i] != 0 ? LabelState::kConfirmed
-                                                      : LabelState::kAssigned;
-      }
-      row.label.confidence = candidate.confidences[i];
-      row.label.distance = candidate.distances[i];
-      row.embedding =
-          candidate.embeddings.row(static_cast<Eigen::Index>(i)).transpose();
-      rows.push_back(std::move(row));
-    }
-    SHOAL_TRY(labels_.call(
-        [&](LabelStage& stage) { return stage.book().stage(rows); }));
-    tell_progress(
-        job.run, "staging",
-        0.9 + 0.09 * static_cast<double>(end) / static_cast<double>(n));
-  }
-  SHOAL_TRY(catch_up_and_flip(hold.empty(), hold));
-  if (hold.empty()) settle_after_flip();
+  StagingControl control;
+  control.check = [this]() -> Result<void> {
+    if (!stopping_ && !cancelled_) return ok();
+    return Error{ErrorCode::kCancelled,
+                 stopping_ ? "the daemon shuts down" : "cancelled"};
+  };
+  control.progress = [&](double share) {
+    tell_progress(job.run, "staging", 0.9 + 0.09 * share);
+  };
+  SHOAL_TRY(stage_candidate(on_book_, job.run, loaded.candidate, loaded.seqs,
+                            control));
+  SHOAL_TRY(catch_up_and_flip(on_book_, hold.empty(), hold));
+  settle();
   return ok();
 }
 
-Result<void> Refinery::catch_up_and_flip(bool publish,
-                                         const std::string& reason) {
-  for (bool done = false; !done;) {
-    SHOAL_TRY(end, labels_.call([&](LabelStage& stage) {
-      return stage.book().catch_up(kImagesPerTask);
-    }));
-    done = end;
-  }
-  return labels_.call([&](LabelStage& stage) {
-    return stage.book().finish_staging(publish, reason);
-  });
-}
-
-void Refinery::settle_after_flip() {
-  // The flip stands whatever happens here; a full disk is waited out.
-  const auto until_done = [&](const auto& step) {
-    while (!stopping_) {
-      const auto done = labels_.call(step);
-      if (done && done.value()) return;
-      if (done) continue;
-      spdlog::warn("event=settle_after_flip error={}",
-                   log_value(done.error().message));
-      MutexLock lock(mutex_);
-      const auto deadline =
-          std::chrono::steady_clock::now() + std::chrono::seconds(1);
-      while (!stopping_) {
-        if (lock.wait_until(wake_, deadline) == std::cv_status::timeout) break;
-      }
-    }
+void Refinery::settle() {
+  const OnBook unless_stopping = [this](const BookStep& step) -> Result<void> {
+    if (stopping_) return unavailable("the daemon is shutting down");
+    return on_book_(step);
   };
-  until_done([](LabelStage& stage) {
-    return stage.book().note_moves(kImagesPerTask);
-  });
-  until_done(
-      [](LabelStage& stage) { return stage.book().drop_an_old_epoch(); });
+  // The flip stands whatever happens here; a full disk is waited out.
+  while (!stopping_) {
+    const auto done = settle_after_flip(unless_stopping);
+    if (done || stopping_) return;
+    spdlog::warn("event=settle_after_flip error={}",
+                 log_value(done.error().message));
+    MutexLock lock(mutex_);
+    const auto deadline =
+        std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    while (!stopping_) {
+      if (lock.wait_until(wake_, deadline) == std::cv_status::timeout) break;
+    }
+  }
 }
 
 void Refinery::tell_progress(EpochId run, const std::string& stage,

@@ -17,6 +17,7 @@
 #include "daemon/metrics/metrics.h"
 #include "daemon/pipeline/label_stage.h"
 #include "daemon/refine/child_process.h"
+#include "daemon/refine/staging.h"
 #include "engine/refine/candidate_file.h"
 #include "store/store.h"
 
@@ -96,10 +97,8 @@ class Refinery {
   static std::string reason_to_hold(const Job& job, const Candidate& candidate);
   /// Why there is too little to learn from, or "".
   Result<std::string> reason_to_skip(const Job& job) const;
-  /// Labels what is missing in the staged epoch, then flips to it or holds it.
-  Result<void> catch_up_and_flip(bool publish, const std::string& reason);
-  /// Tells who moved and drops old epochs.
-  void settle_after_flip();
+  /// settle_after_flip, again until it is done.
+  void settle();
   void tell_progress(EpochId run, const std::string& stage, double fraction);
 
   Store& store_;
@@ -108,6 +107,7 @@ class Refinery {
   const std::chrono::milliseconds progress_interval_;
   EventSink events_;
   Metrics& metrics_;
+  const OnBook on_book_;
 
   Channel<Job> jobs_{1};
   std::atomic<bool> cancelled_{false};
