@@ -15,7 +15,10 @@
 #include "daemon/eval/methods.h"
 #include "daemon/eval/report.h"
 #include "daemon/eval/results.h"
+#include "daemon/eval/stream.h"
+#include "daemon/eval/stream_report.h"
 #include "daemon/eval/views.h"
+#include "daemon/refine/job.h"
 #include "engine/cluster/cluster_count.h"
 
 namespace shoal::eval {
@@ -266,6 +269,50 @@ Result<std::size_t> cluster_and_write(const CommandOptions& command,
   return failed;
 }
 
+/// @return how many confirmed labels changed
+Result<std::size_t> stream_and_write(const CommandOptions& command,
+                                     const std::atomic<bool>& stop) {
+  SHOAL_TRY(make_refinement_method(command.refine.method));
+  SHOAL_TRY(dataset, open_dataset(command));
+  SHOAL_TRY(requests, find_views(command.views, command.models,
+                                 device_of(command), dataset));
+  std::error_code error;
+  std::filesystem::create_directories(command.out, error);
+  if (error) {
+    return io_error("make " + command.out.string() + ": " + error.message());
+  }
+  SHOAL_TRY(features, extract(command, stop, dataset, requests));
+
+  ExperimentData data;
+  data.dataset = dataset.name();
+  for (const std::size_t item : features.items) {
+    data.truth.push_back(dataset.item(item).label);
+  }
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    data.views.push_back({requests[i].name, std::move(features.values[i])});
+  }
+  StreamOptions options;
+  options.orders = command.orders;
+  options.seeds = command.seeds;
+  options.refine_every = command.refine_every;
+  options.method = command.refine.method;
+  options.refinement = refinement_options(command.refine);
+  options.refinement.clusters =
+      command.find_clusters  ? 0
+      : command.clusters > 0 ? command.clusters
+                             : static_cast<int>(dataset.classes().size());
+  options.stop = &stop;
+  options.messages = &std::cerr;
+  options.terminal = ::isatty(STDERR_FILENO) != 0;
+  const std::filesystem::path file = command.out / "stream.json";
+  SHOAL_TRY(report, run_stream_experiment(
+                        data, options, [&file](const StreamReport& so_far) {
+                          return write_stream_rows(file, so_far);
+                        }));
+  std::cout << stream_table(report) << file.string() << "\n";
+  return report.confirmed_changed();
+}
+
 /// Tells standard error how a run ended. @return the exit status
 int status_of(const Error& error, std::string_view kept) {
   if (error.code == ErrorCode::kCancelled) {
@@ -300,6 +347,20 @@ int run_methods(const CommandOptions& options, const std::atomic<bool>& stop) {
   if (failed.value() == 0) return kExitDone;
   std::cerr << fmt::format("shoal-eval: {} runs failed, see above\n",
                            failed.value());
+  return kExitFailed;
+}
+
+int run_stream(const CommandOptions& options, const std::atomic<bool>& stop) {
+  const auto changed = stream_and_write(options, stop);
+  if (!changed) {
+    return status_of(changed.error(),
+                     fmt::format("finished runs are in {}; {}",
+                                 (options.out / "stream.json").string(),
+                                 kept_views(options)));
+  }
+  if (changed.value() == 0) return kExitDone;
+  std::cerr << fmt::format("shoal-eval: {} confirmed labels changed\n",
+                           changed.value());
   return kExitFailed;
 }
 

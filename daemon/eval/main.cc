@@ -14,6 +14,7 @@
 namespace {
 
 constexpr const char* kAutoClusters = "auto";
+constexpr const char* kBothOrders = "both";
 
 std::string method_names() {
   std::string names;
@@ -40,13 +41,60 @@ std::map<std::string, shoal::RowDistance> distances() {
   return named;
 }
 
+/// What --order asks for.
+std::vector<shoal::eval::StreamOrder> orders_of(const std::string& text) {
+  std::vector<shoal::eval::StreamOrder> orders;
+  for (const auto order : shoal::eval::StreamOptions().orders) {
+    if (text == kBothOrders || text == shoal::eval::to_string(order)) {
+      orders.push_back(order);
+    }
+  }
+  return orders;
+}
+
+/// Declares --stream and the options that it alone has. Call it last: it keeps
+/// --stream apart from the options of the other modes.
+void add_stream_options(CLI::App& app, shoal::eval::CommandOptions& options,
+                        bool& stream, std::string& order) {
+  CLI::Option* flag = app.add_flag(
+      "--stream", stream,
+      "send the images through the daemon's online path, one after the other, "
+      "with relearning runs in between");
+  for (const char* other : {"--features-only", "--methods", "--transfer-net",
+                            "--initial-share", "--share-step", "--k-max",
+                            "--distance", "--max-updates", "--map-images"}) {
+    flag->excludes(app.get_option(other));
+  }
+  for (CLI::Option* option :
+       {app.add_option("--order", order,
+                       "of the images: random, classes (one class after the "
+                       "other) or both")
+            ->check(CLI::IsMember({"random", "classes", kBothOrders})),
+        app.add_option("--refine-every", options.refine_every,
+                       "images between two runs")
+            ->check(CLI::Range(1, 1'000'000'000)),
+        app.add_option("--refine-method", options.refine.method,
+                       "method of the runs, as refine.method of the daemon"),
+        app.add_option("--confirm-share", options.refine.confirm_share,
+                       "share of each cluster that a run makes final")
+            ->check(CLI::Range(0.0, 1.0)),
+        app.add_option("--confirm-agreement", options.refine.confirm_agreement,
+                       "least agreement of the views on an image that is made "
+                       "final")
+            ->check(CLI::Range(0.0, 1.0))}) {
+    option->needs(flag)->capture_default_str();
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Shoal: batch experiments on labelled images.");
   shoal::eval::CommandOptions options;
   bool features_only = false;
+  bool stream = false;
   std::string clusters;
+  std::string order = kBothOrders;
   app.add_option("--data", options.data,
                  "a folder with one folder per class, IDX files, or a CSV of "
                  "path,label")
@@ -69,7 +117,7 @@ int main(int argc, char** argv) {
                  "of classes)")
       ->check(check_clusters);
   app.add_option("--seeds", options.seeds,
-                 "runs of every method, with the seeds 0..N-1")
+                 "runs of every method or stream, with the seeds 0..N-1")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
   app.add_option("--transfer-net", options.transfer_net,
@@ -103,6 +151,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 1024));
   app.add_option("--precision", options.precision,
                  "number format of the nets' arithmetic: fp32");
+  add_stream_options(app, options, stream, order);
   app.set_version_flag("--version", shoal::kVersion);
   try {
     app.parse(argc, argv);
@@ -110,16 +159,21 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? shoal::eval::kExitDone
                                 : shoal::eval::kExitUsage;
   }
-  if (features_only == !options.methods.empty()) {
-    std::cerr << "shoal-eval: give either --methods or --features-only\n";
+  const int modes = static_cast<int>(features_only) + static_cast<int>(stream) +
+                    static_cast<int>(!options.methods.empty());
+  if (modes != 1) {
+    std::cerr << "shoal-eval: give one of --methods, --stream and "
+                 "--features-only\n";
     return shoal::eval::kExitUsage;
   }
   options.find_clusters = clusters == kAutoClusters;
   if (!clusters.empty() && !options.find_clusters) {
     options.clusters = std::stoi(clusters);
   }
+  options.orders = orders_of(order);
   const shoal::eval::StopSignal stop;
   shoal::set_compute_threads(options.threads);
+  if (stream) return shoal::eval::run_stream(options, stop.flag());
   return features_only ? shoal::eval::run_features(options, stop.flag())
                        : shoal::eval::run_methods(options, stop.flag());
 }

@@ -1,6 +1,7 @@
 """shoal-eval on real photographs: what it writes is what NumPy reads and what
 the daemon has; a second run reads its cache; Ctrl-C keeps what is finished;
-the scores of clusterings are scikit-learn's.
+the scores of clusterings are scikit-learn's; a stream of images is labelled as
+it comes, and what its runs confirm stays.
 
 usage: eval.py BIN-DIR SHARED-DATA"""
 
@@ -130,9 +131,20 @@ def check_bad_files(bin_dir, data, folder):
 def check_usage(bin_dir, data, folder):
     folder = folder / "usage"
     good = ("--data", data / "photos", "--out", folder)
-    for both in ((), ("--features-only", "--methods", "km")):
-        done = shoal_eval(bin_dir, *good, *both, status=2)
-        assert "either --methods or --features-only" in done.stderr, both
+    for several in ((), ("--features-only", "--methods", "km")):
+        done = shoal_eval(bin_dir, *good, *several, status=2)
+        assert "one of --methods, --stream and --fea" in done.stderr, several
+    for apart in (("--methods", "km"), ("--features-only",),
+                  ("--transfer-net", "x"), ("--map-images", "9")):
+        done = shoal_eval(bin_dir, *good, "--stream", *apart, status=2)
+        assert "excludes" in done.stderr and apart[0] in done.stderr, done
+    for alone in (("--refine-every", "9"), ("--order", "both"),
+                  ("--refine-method", "km"), ("--confirm-share", "0")):
+        done = shoal_eval(bin_dir, *good, "--methods", "km", *alone, status=2)
+        assert alone[0] + " requires --stream" in done.stderr, done
+    for wrong in (("--order", "sorted"), ("--refine-every", "0"),
+                  ("--confirm-share", "2"), ("--confirm-agreement", "x")):
+        shoal_eval(bin_dir, *good, "--stream", *wrong, status=2)
     for wrong in (("--clusters", "none"), ("--clusters", "0"),
                   ("--seeds", "0"), ("--distance", "far"),
                   ("--max-updates", "0"), ("--max-updates", "many")):
@@ -147,6 +159,12 @@ def check_usage(bin_dir, data, folder):
         done = shoal_eval(bin_dir, *clustering, *options, status=1)
         assert complaint in done.stderr, (options, done.stderr)
         assert not (folder / "results.json").exists()
+    for options, complaint in (
+            (("--refine-method", "kmeans"), "is called 'kmeans'"),
+            (("--clusters", "61"), "61 clusters of 60")):
+        done = shoal_eval(bin_dir, *clustering, "--stream", *options, status=1)
+        assert complaint in done.stderr, (options, done.stderr)
+        assert not (folder / "stream.json").exists()
     shoal_eval(bin_dir, "--data", data / "photos", "--features-only", status=2)
     done = shoal_eval(bin_dir, *good, "--features-only", status=1)
     assert "one folder per class" in done.stderr, done.stderr
@@ -248,6 +266,64 @@ def check_cluster_count(bin_dir, data, folder):
     assert 10 <= row["k"] <= 40, row
 
 
+def check_stream(bin_dir, data, folder):
+    """A part of COIL-20 through the online path, in both orders."""
+    out = folder / "stream"
+    arguments = [bin_dir / "shoal-eval", "--data", data / "coil100-20",
+                 "--models", data / "models", "--views", "hog,mobilenet_v2",
+                 "--cache", folder / "cache3", "--limit", "480", "--stream",
+                 "--refine-every", "160", "--confirm-agreement", "0",
+                 "--out", out]
+    done = shoal_eval(bin_dir, *arguments[1:])
+    rows = json.loads((out / "stream.json").read_text())
+    runs = [row for row in rows if row["row"] == "run"]
+    assert [(row["order"], row["images"]) for row in runs] == [
+        (order, images) for order in ("random", "classes")
+        for images in (160, 320, 480)], runs
+    for row in runs:
+        assert row["status"] == "published" and row["k"] == 20, row
+        assert row["confirmed_changed"] == 0, row
+    for order in ("random", "classes"):
+        first, *others = [row for row in runs if row["order"] == order]
+        assert first["online_nmi"] is None and first["kept"] is None, first
+        confirmed = first["confirmed"]
+        assert confirmed > 0, first
+        for row in others:
+            assert row["confirmed"] >= confirmed, row
+            confirmed = row["confirmed"]
+            assert row["seen_images"] + row["unseen_images"] == 160, row
+    random_runs = runs[:3]
+    assert all(row["unseen_images"] == 0 for row in random_runs[1:])
+    assert all(row["online_nmi"] > 0.85 for row in random_runs[1:])
+    # Of the images that come class by class, most are of new classes.
+    assert all(row["unseen_images"] >= 120 for row in runs[4:]), runs[4:]
+    ends = [row for row in rows if row["row"] == "end"]
+    for row in ends:
+        print("%(order)s: NMI %(nmi).3f, at once %(batch_nmi).3f" % row)
+        assert abs(row["gap_nmi"] - row["batch_nmi"] + row["nmi"]) < 1e-9, row
+        assert row["nmi"] > 0.85 and row["batch_nmi"] > 0.85, row
+    both, = [row for row in rows if row["row"] == "orders"]
+    assert 0.6 < both["ari"] <= 1, both
+    assert "In the end:" in done.stdout, done.stdout
+
+    (out / "stream.json").unlink()
+    process = subprocess.Popen(list(map(str, arguments)),
+                               stderr=subprocess.PIPE, text=True)
+    deadline = time.time() + 120
+    while not (out / "stream.json").exists() or not json.loads(
+            (out / "stream.json").read_text()):
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, (process.returncode, messages)
+    assert "finished runs are in" in messages, messages
+    kept = json.loads((out / "stream.json").read_text())
+    assert 0 < len(kept) < len(rows), kept
+    for row, whole in zip(kept, rows):
+        assert {**row, "seconds": 0} == {**whole, "seconds": 0}, (row, whole)
+
+
 def main():
     bin_dir, data = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     require(data / "caltech101-20", "the Caltech photographs")
@@ -263,6 +339,7 @@ def main():
         check_interrupt(bin_dir, data, folder)
         check_methods(bin_dir, data, folder)
         check_cluster_count(bin_dir, data, folder)
+        check_stream(bin_dir, data, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
