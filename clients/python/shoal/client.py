@@ -98,6 +98,7 @@ class Client:
         self._query: Optional[wire.Connection] = None
         self._window: Optional[_ingest.IngestWindow] = None
         self._last_seq = 0
+        self._busy_retries = 0  # of windows that are gone
         self._closed = False
 
     def __enter__(self) -> Client:
@@ -153,6 +154,12 @@ class Client:
                 self._drop_window()
                 raise
         return outcomes[0].check()
+
+    @property
+    def busy_retries(self) -> int:
+        """How often ingest() was told `busy` so far."""
+        window = self._window
+        return self._busy_retries + (window.busy_retries if window else 0)
 
     def ingest_many(self, images: Iterable[Union[Bytes, Path, Image]], *,
                     ack: str = "stored",
@@ -396,14 +403,13 @@ class Client:
                 try:
                     return self._ask(op, message, timeout, deadline)
                 except (Unreachable, Busy, Unavailable):
-                    pause = min(backoff, deadline - time.monotonic())
-                    if not may_repeat or pause <= 0:
-                        raise
                     query = self._query
-                    if query is None or query.generation == 0:
+                    if (not may_repeat or query is None
+                            or query.generation == 0
+                            or deadline - time.monotonic() <= backoff):
                         raise
+                    self._pass(query, backoff)
                     backoff = min(2 * backoff, _LONGEST_BACKOFF)
-                    self._pass(query, pause)
                 except DaemonError:
                     raise
                 except BaseException:
@@ -489,6 +495,7 @@ class Client:
 
     def _drop_window(self) -> None:
         if self._window is not None:
+            self._busy_retries += self._window.busy_retries
             self._window.close()
             self._window = None
 

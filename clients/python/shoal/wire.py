@@ -154,6 +154,7 @@ class Connection:
             return
         if self._monitor is not None:
             self._socket.disable_monitor()
+            self._monitor.close(0)
             self._monitor = None
         self._socket.close(0)
 
