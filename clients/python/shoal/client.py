@@ -294,18 +294,24 @@ class Client:
             while True:
                 # Asked first: a run that ends between the two questions has
                 # its entry.
-                refining = self.status().refining
-                for epoch in self.epochs():
-                    if epoch.epoch == run and epoch.status != "staging":
-                        return epoch
-                if not refining:
+                status = self.status()
+                ended = [epoch for epoch in self.epochs()
+                         if epoch.epoch == run and epoch.status != "staging"]
+                # Its entry is final a moment before the daemon is ready for
+                # the next run or a rollback.
+                is_last = (status.last_run is not None
+                           and status.last_run.epoch == run)
+                if ended and not (status.refining and is_last):
+                    return ended[0]
+                if not ended and not status.refining:
                     raise daemon_error("not_found", "there is no run %d" % run)
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise Timeout("run %d has not ended in %g s"
                                   % (run, timeout or 0))
                 # An event is only a reason to ask at once.
-                events.wait(min(left, _ASK_INTERVAL))
+                events.wait(min(left, _FIRST_BACKOFF if ended
+                                else _ASK_INTERVAL))
                 while events.receive() is not None:
                     pass
         finally:

@@ -72,7 +72,8 @@ class _Thread(threading.Thread):
     """Does not keep a process that was told to end."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "daemon": True})
+        super().__init__(*args, **kwargs)
+        self.daemon = True
 
 
 class _ThreadPool(ThreadPool):
@@ -102,6 +103,9 @@ class ShoalPipeline:
                 raise ValueError("SHOAL_CONCURRENT_IMAGES is %d; it must be "
                                  "1 to 1000" % self._concurrent)
             give_up_after = settings.getfloat("SHOAL_GIVE_UP_AFTER", 300.0)
+            if give_up_after <= 0:
+                raise ValueError("SHOAL_GIVE_UP_AFTER is %g; it must be "
+                                 "above 0" % give_up_after)
             port_base = settings.get("SHOAL_PORT_BASE")
             self._new_client: Callable[[], Client] = lambda: Client(
                 settings.get("SHOAL_ENDPOINT"),
