@@ -318,7 +318,7 @@ def small_queue(bin_dir, package, photos, count):
     """A daemon that takes one image at a time: `busy` is honoured, nothing is
     lost, and the crawl itself slows down."""
     images, expected = make_images(photos, count)
-    active, requests = 8, 4
+    active, requests = 6, 3
     with Daemon(bin_dir, "--set", "ingest.queue_images=1", "--set",
                 "ingest.max_waiting_replies=2", "--set",
                 "ingest.group_max_images=1", "--set",
@@ -376,7 +376,7 @@ def main():
     photos = list({image_id(body): body for _, body
                    in shuffled_images(data / "caltech101-20")[0]}.values())
     random.Random(2).shuffle(photos)
-    for part, share in ((whole_site, 1.0), (small_queue, 0.4), (kills, 0.4)):
+    for part, share in ((whole_site, 1.0), (small_queue, 0.3), (kills, 0.3)):
         begin = time.time()
         part(bin_dir, package, photos, int(count * share))
         print("  %.1f s" % (time.time() - begin))

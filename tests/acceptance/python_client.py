@@ -86,7 +86,7 @@ def ingest(client, daemon, images):
 
 
 def killed(client, daemon, images):
-    """Two SIGKILLs while images are in flight: each gets its answer, none is
+    """Ends of the daemon while images are in flight: each gets its answer, none is
     stored twice."""
     answered = []
     quarter = threading.Semaphore(0)
@@ -106,21 +106,20 @@ def killed(client, daemon, images):
                 reply.check()
         except BaseException as error:  # told by the main thread
             failures.append(error)
-            quarter.release()
-            quarter.release()
+            quarter.release(3)
 
     sender = threading.Thread(target=send)
     sender.start()
-    for _ in range(2):
+    for end in (daemon.kill, daemon.terminate, daemon.kill):
         assert quarter.acquire(timeout=60)
-        daemon.kill()
+        end()
         daemon.start()
     sender.join(120)
     assert not sender.is_alive() and not failures, failures
     assert sorted(r.id for r in answered) == sorted(n for n, _ in images)
     status = wait_for(client, lambda s: s.pending == 0, "the backlog")
     assert status.images == len(images), status
-    print("killed twice: %d answered, %d as duplicates"
+    print("killed twice, ended once: %d answered, %d as duplicates"
           % (len(answered), sum(r.status == "duplicate" for r in answered)))
 
 
@@ -351,10 +350,25 @@ def ends(client, daemon, images):
         assert [i.id for i in error.unacknowledged] == ["never"], error
 
 
+def too_large(bin_dir, images):
+    """What the daemon answers, and what it can only hang up on."""
+    with Daemon(bin_dir, "--set", "network.max_message_bytes=64KiB", "--set",
+                "ingest.max_image_bytes=32KiB", views=("color",)) as daemon:
+        data = images[0][1]
+        with shoal.Client(port_base=daemon.port, give_up_after=1) as client:
+            expect(shoal.Rejected,
+                   lambda: client.ingest(data + bytes(40 << 10)),
+                   "too_large")
+            error = expect(shoal.Unreachable,
+                           lambda: client.ingest(data + bytes(99 << 10)))
+            assert "network.max_message_bytes" in str(error), error
+            assert client.ingest(data).status == "stored"
+
+
 def main():
     bin_dir = pathlib.Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n", "20",
+        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n", "12",
                         "--side", "96"], check=True,
                        stdout=subprocess.DEVNULL)
         images = [("%s/%s" % (path.parent.name, path.name),
@@ -370,6 +384,7 @@ def main():
         corrections(client, daemon)
         command_line(client, daemon, images)
         ends(client, daemon, images)
+    too_large(bin_dir, images)
     print("%d images, every op, the command line: as documented"
           % len(images))
 

@@ -13,7 +13,7 @@ from typing import (Any, Callable, Deque, Iterable, Iterator, Mapping,
                     Optional, Union)
 
 from . import replies, wire
-from .errors import Busy, ProtocolError, ShoalError, Timeout
+from .errors import Busy, ProtocolError, ShoalError, Timeout, Unreachable
 from .replies import IngestReply, WireError
 
 Path = Union[str, "os.PathLike[str]"]
@@ -180,8 +180,10 @@ class IngestWindow:
         # unless it is answered; an entry whose `due` has changed is void.
         self._unsent: list[tuple[float, int]] = []
         self._resends: list[tuple[float, int]] = []
-        # Seconds spent in poll() since the last outcome.
+        # Seconds spent in poll(), and connections lost, since the last
+        # outcome.
         self._waited = 0.0
+        self._losses = 0
         self._last_busy: Optional[WireError] = None
         # Of a message, to be raised once the outcomes before it are told.
         self._failure: Optional[ProtocolError] = None
@@ -219,8 +221,7 @@ class IngestWindow:
                            % (len(header), wire.MAX_HEADER_BYTES))
         now = time.monotonic()
         if not self._images:
-            self._waited = 0.0
-            self._last_busy = None
+            self._start_waiting()
         self._last_seq = seq
         self._images[seq] = _InFlight(header, data, item, now)
         self._bytes += len(data)
@@ -254,11 +255,18 @@ class IngestWindow:
             error.unacknowledged = tuple(self.unacknowledged())
             raise
 
+    def _start_waiting(self) -> None:
+        self._waited = 0.0
+        self._losses = 0
+        self._last_busy = None
+
     def _notice_connection(self, now: float) -> None:
         """After a new connection whatever was sent over the old one is sent
         again: it, or its answer, may be lost."""
         if self._connection.generation == self._generation:
             return
+        if self._generation > 0:
+            self._losses += self._connection.generation - self._generation
         self._generation = self._connection.generation
         for seq, entry in self._images.items():
             if entry.is_sent:
@@ -354,8 +362,7 @@ class IngestWindow:
             self._sent -= 1
         del self._images[seq]
         self._bytes -= len(entry.data)
-        self._waited = 0.0
-        self._last_busy = None
+        self._start_waiting()
         self._send_limit = min(self._send_limit + 1, self._window)
 
     def _back_off(self, seq: int, entry: _InFlight, fields: dict[str, Any],
@@ -391,9 +398,15 @@ class IngestWindow:
         if self._waited >= (self._connect_timeout if never
                             else self._give_up_after):
             waiting = self._waiting()
-            if not self._connection.connected:
-                error: ShoalError = wire.not_reachable(endpoint)
-                error = type(error)("%s (%s)" % (error, waiting))
+            if self._losses > 1:
+                error: ShoalError = Unreachable(
+                    "%s ended the connection %d times without an answer "
+                    "(%s): an image may be larger than its "
+                    "network.max_message_bytes"
+                    % (endpoint, self._losses, waiting))
+            elif not self._connection.connected:
+                error = Unreachable("%s (%s)" % (
+                    wire.not_reachable(endpoint), waiting))
             elif self._last_busy is not None:
                 error = Busy(self._last_busy.code, "%s is busy for too long "
                              "(%s): %s" % (endpoint, waiting,
@@ -402,7 +415,7 @@ class IngestWindow:
                 error = Timeout("%s did not answer in %g s (%s): check that "
                                 "shoald runs well"
                                 % (endpoint, self._give_up_after, waiting))
-            self._waited = 0.0
+            self._start_waiting()
             raise error
 
     def _waiting(self) -> str:
