@@ -369,6 +369,33 @@ def kills(bin_dir, package, photos, count):
               % (count, crawl.count("stored"), crawl.count("duplicate")))
 
 
+def after_files_pipeline(bin_dir, package, photos, count):
+    """What Scrapy's own FilesPipeline has stored is sent from there."""
+    images, expected = make_images(photos, count)
+    with Daemon(bin_dir, views=("color",)) as daemon:
+        with Site(images) as site:
+            crawl = Crawl(
+                site, daemon, package, "FILES_URLS_FIELD=image_urls",
+                "FILES_STORE=%s" % (daemon.folder / "files"),
+                "ITEM_PIPELINES=" + json.dumps({
+                    "scrapy.pipelines.files.FilesPipeline": 100,
+                    "shoal.scrapy.ShoalPipeline": 300})).wait()
+        # It has no place for empty files, and the logo is in every item.
+        del expected.rejected["empty_image"]
+        expected.duplicates += len(site.pages) - 1
+        assert crawl.count("images") == expected.fetched, crawl.stats
+        assert crawl.count("stored") == len(expected.ids), crawl.stats
+        assert crawl.count("duplicate") == expected.duplicates, crawl.stats
+        assert crawl.counts("rejected") == expected.rejected, crawl.stats
+        for item in crawl.items:
+            assert ([o["url"] for o in item["shoal"]]
+                    == [f["url"] for f in item["files"]]), item
+        check_daemon(daemon, expected, sum(expected.rejected.values()))
+        print("after FilesPipeline: %d files, %d stored, %d duplicate"
+              % (crawl.count("images"), crawl.count("stored"),
+                 crawl.count("duplicate")))
+
+
 def main():
     bin_dir, data, package = map(pathlib.Path, sys.argv[1:4])
     count = int(sys.argv[4]) if len(sys.argv) > 4 else 1000
@@ -376,7 +403,8 @@ def main():
     photos = list({image_id(body): body for _, body
                    in shuffled_images(data / "caltech101-20")[0]}.values())
     random.Random(2).shuffle(photos)
-    for part, share in ((whole_site, 1.0), (small_queue, 0.3), (kills, 0.3)):
+    for part, share in ((whole_site, 1.0), (small_queue, 0.3), (kills, 0.3),
+                        (after_files_pipeline, 0.1)):
         begin = time.time()
         part(bin_dir, package, photos, int(count * share))
         print("  %.1f s" % (time.time() - begin))
