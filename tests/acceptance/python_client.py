@@ -86,8 +86,8 @@ def ingest(client, daemon, images):
 
 
 def killed(client, daemon, images):
-    """Ends of the daemon while images are in flight: each gets its answer, none is
-    stored twice."""
+    """Ends of the daemon while images are in flight: each gets its answer,
+    none is stored twice."""
     answered = []
     quarter = threading.Semaphore(0)
 
@@ -285,6 +285,7 @@ def command_line(client, daemon, images):
     run("members", 4711, code=3)
     run("similar", "no such image", code=3)
     run("similar", folder / "note.txt", code=1)
+    assert "not valid UTF-8" in run("image", "\udcff", code=1).stderr
     for usage in ([], ["explode"], ["image"], ["members", "x"],
                   ["members", 0], ["similar", "a", "-k", 0],
                   ["ingest"], ["status", "--timeout", "-1"],

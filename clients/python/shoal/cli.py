@@ -50,6 +50,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except (ShoalError, OSError) as error:
         _say(str(error))
         return FAILED
+    except UnicodeError as error:
+        # Of the command line: the daemon's text is checked where it is read.
+        _say("not valid UTF-8: %s" % error)
+        return FAILED
     except KeyboardInterrupt:
         return 130
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import struct
 import time
 from typing import Any, Optional, Sequence
@@ -46,20 +47,15 @@ class Endpoints:
 
 
 def _parse(endpoint: str) -> tuple[str, Optional[int]]:
-    bad = ValueError("%r is not tcp://HOST or tcp://HOST:PORT" % (endpoint,))
-    if not isinstance(endpoint, str) or not endpoint.startswith("tcp://"):
-        raise bad
-    host, port = endpoint[len("tcp://"):], None
-    colon = host.rfind(":")
-    # The colons of an IPv6 address stand in brackets.
-    if colon >= 0 and "]" not in host[colon:]:
-        digits = host[colon + 1:]
-        if not (digits.isascii() and digits.isdigit()) or len(digits) > 5:
-            raise bad
-        host, port = host[:colon], int(digits)
-    if not host or "/" in host or any(c.isspace() for c in host):
-        raise bad
-    return host, port
+    # A name, an IPv4 address, or an IPv6 address in brackets.
+    found = isinstance(endpoint, str) and re.fullmatch(
+        r"tcp://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(?:%\w+)?\])"
+        r"(?::([0-9]{1,5}))?", endpoint)
+    if not found:
+        raise ValueError("%r is not tcp://HOST or tcp://HOST:PORT"
+                         % (endpoint,))
+    host, port = found.groups()
+    return host, int(port) if port else None
 
 
 def encode_map(fields: dict[str, Any]) -> bytes:
@@ -120,10 +116,12 @@ class Connection:
                 zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED,
                 "inproc://shoal-monitor-%d" % next(_monitor_numbers))
             self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
+        except BaseException as error:
             self.close()
-            raise ValueError("connect to %s: %s" % (endpoint, error)
-                             ) from None
+            if isinstance(error, zmq.ZMQError):
+                raise ValueError("connect to %s: %s" % (endpoint, error)
+                                 ) from None
+            raise
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)

@@ -148,8 +148,8 @@ class Busy(unittest.TestCase):
                 if len(held) < min(4, total - len(fake.stored)):
                     return
                 for each in held:
-                    fake.reply(each, status="stored")
                     fake.stored.add(each.fields["id"])
+                    fake.reply(each, status="stored")
             held.clear()
             flying.clear()
 
@@ -231,11 +231,11 @@ class Silence(unittest.TestCase):
             yield images(1)[0]
             fake.wait_for(lambda f: len(f.images) >= 1)
             # Longer than the client's patience, answered in the meantime.
-            gate.wait(0.6)
+            gate.wait(1.2)
             yield images(2)[1]
 
         with FakeDaemon() as fake, client_of(
-                fake, give_up_after=0.5) as client:
+                fake, give_up_after=1.0) as client:
             client.ingest(b"warm")
             replies = list(client.ingest_many(slow_source()))
             self.assertEqual(len(replies), 2)
@@ -280,7 +280,7 @@ class Restart(unittest.TestCase):
                 fake.reply(received, status="stored")
 
         with FakeDaemon(vanish) as fake, client_of(
-                fake, give_up_after=0.5) as client:
+                fake, give_up_after=1.0) as client:
             client.ingest(b"first")
             with self.assertRaises(shoal.Unreachable) as caught:
                 client.ingest(b"x", id="lost?")
@@ -482,6 +482,8 @@ class BadInput(unittest.TestCase):
                         {"port_base": "7301"}, {"endpoint": "localhost"},
                         {"endpoint": "tcp://"}, {"endpoint": "tcp://a:b"},
                         {"endpoint": "ipc:///x"}, {"endpoint": "tcp://a/b"},
+                        {"endpoint": "tcp://*"}, {"endpoint": "tcp://[x"},
+                        {"endpoint": "tcp://a:99999"}, {"endpoint": b"tcp"},
                         {"endpoint": "tcp://a:1", "port_base": 2}):
             with self.subTest(options), self.assertRaises(ValueError):
                 shoal.Client(**options)

@@ -236,8 +236,8 @@ class Errors(unittest.TestCase):
                 fake.reply(received, **STATUS)
 
         with FakeDaemon(query=mute) as fake, client_of(
-                fake, timeout=0.2) as client:
-            with self.assertRaisesRegex(shoal.Timeout, "within 0.2 s"):
+                fake, timeout=1.5) as client:
+            with self.assertRaisesRegex(shoal.Timeout, "within 1.5 s"):
                 client.status()
             self.assertEqual(client.status().images, 4)
 
@@ -316,7 +316,7 @@ class Again(unittest.TestCase):
             fake.reply(received, error={"code": "busy", "message": "full"})
 
         with FakeDaemon(query=busy) as fake, client_of(
-                fake, timeout=0.3) as client:
+                fake, timeout=1.5) as client:
             with self.assertRaises(shoal.Busy):
                 client.status()
             self.assertGreater(len(fake.questions), 1)

@@ -231,6 +231,21 @@ class Pipeline(TestCase):
         self.assertEqual(item["shoal"][0]["status"], "assigned")
 
     @defer.inlineCallbacks
+    def test_a_cluster_that_does_not_come_in_time_is_pending(self):
+        def slow(fake, received):
+            if received.fields.get("ack") != "assigned":
+                fake.reply(received, status="duplicate")
+
+        pipeline = self.make(slow, SHOAL_GIVE_UP_AFTER=1)
+        item = {"image_bytes": b"x"}
+        yield pipeline.process_item(item, None)
+        self.assertEqual([item["shoal"][0][key] for key in
+                          ("status", "state", "error")],
+                         ["duplicate", "pending", None])
+        self.assertEqual(self.counts(), {"shoal/images": 1,
+                                         "shoal/duplicate": 1})
+
+    @defer.inlineCallbacks
     def test_items_without_the_field_or_with_nonsense_go_on(self):
         pipeline = self.make()
         item = NoField(image_bytes=b"x")
