@@ -41,7 +41,7 @@ class Client:
 
         with Client() as client:
             reply = client.ingest("cat.jpg", ack="assigned")
-            print(client.cluster(reply.cluster).size)
+            print(reply.cluster, client.status().images)
 
     It connects when first used, and again by itself after a restart of the
     daemon. It is for one thread at a time: it may be handed from thread to
