@@ -276,6 +276,13 @@ Result<std::size_t> stream_and_write(const CommandOptions& command,
   SHOAL_TRY(dataset, open_dataset(command));
   SHOAL_TRY(requests, find_views(command.views, command.models,
                                  device_of(command), dataset));
+  const std::size_t clustered = requests.size();
+  std::optional<std::size_t> net;
+  if (!command.transfer_net.empty()) {
+    SHOAL_TRY(place,
+              place_of_net(command, command.transfer_net, dataset, requests));
+    net = place;
+  }
   std::error_code error;
   std::filesystem::create_directories(command.out, error);
   if (error) {
@@ -301,6 +308,8 @@ Result<std::size_t> stream_and_write(const CommandOptions& command,
       command.find_clusters  ? 0
       : command.clusters > 0 ? command.clusters
                              : static_cast<int>(dataset.classes().size());
+  options.refinement.transfer.net = net;
+  options.refinement.transfer.cluster_net = !net || *net < clustered;
   options.stop = &stop;
   options.messages = &std::cerr;
   options.terminal = ::isatty(STDERR_FILENO) != 0;

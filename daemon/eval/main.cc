@@ -60,9 +60,9 @@ void add_stream_options(CLI::App& app, shoal::eval::CommandOptions& options,
       "--stream", stream,
       "send the images through the daemon's online path, one after the other, "
       "with relearning runs in between");
-  for (const char* other : {"--features-only", "--methods", "--transfer-net",
-                            "--initial-share", "--share-step", "--k-max",
-                            "--distance", "--max-updates", "--map-images"}) {
+  for (const char* other :
+       {"--features-only", "--methods", "--initial-share", "--share-step",
+        "--k-max", "--distance", "--max-updates", "--map-images"}) {
     flag->excludes(app.get_option(other));
   }
   for (CLI::Option* option :
@@ -75,6 +75,15 @@ void add_stream_options(CLI::App& app, shoal::eval::CommandOptions& options,
             ->check(CLI::Range(1, 1'000'000'000)),
         app.add_option("--refine-method", options.refine.method,
                        "method of the runs, as refine.method of the daemon"),
+        app.add_option("--transfer-rounds", options.refine.transfer_rounds,
+                       "with --transfer-net: rounds of a run after its first")
+            ->check(CLI::Range(1, 100)),
+        app.add_option("--max-churn", options.refine.max_churn,
+                       "a run that moves more is held")
+            ->check(CLI::Range(0.0, 1.0)),
+        app.add_option("--score-tolerance", options.refine.score_tolerance,
+                       "a run whose scores are lower by more is held")
+            ->check(CLI::Range(0.0, 1.0)),
         app.add_option("--confirm-share", options.refine.confirm_share,
                        "share of each cluster that a run makes final")
             ->check(CLI::Range(0.0, 1.0)),
@@ -122,7 +131,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--transfer-net", options.transfer_net,
                  "model folder that the tl methods learn with (default: the "
-                 "only net of --views)");
+                 "only net of --views), or runs of --stream (default: none)");
   app.add_option("--initial-share", options.initial_share,
                  "Delta: share of each cluster that tl confirms first")
       ->check(CLI::Range(0.0, 1.0))

@@ -253,6 +253,21 @@ class Streams {
     return ok();
   }
 
+  /// Of the images whose label is not -1.
+  static Result<StreamScore> score_in_clusters(const std::vector<int>& truth,
+                                               const std::vector<int>& found) {
+    std::vector<int> classes;
+    std::vector<int> clusters;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (found[i] < 0) continue;
+      classes.push_back(truth[i]);
+      clusters.push_back(found[i]);
+    }
+    SHOAL_TRY(information, nmi(classes, clusters));
+    SHOAL_TRY(matched, accuracy(classes, clusters));
+    return StreamScore{information, matched};
+  }
+
   /// A run over all that have come.
   /// @param truth  of those
   Result<void> learn(OnlinePath& path, const std::vector<int>& truth,
@@ -262,7 +277,19 @@ class Streams {
     options.seed = run.seed;
     const bool first = !path.epoch().valid();
     const auto started = Clock::now();
-    SHOAL_TRY(done, path.relearn(method_, options, control()));
+    RunControl watched = control();
+    std::optional<Error> unscored;
+    watched.round_ended = [&](int, const std::vector<int>& found,
+                              const std::vector<bool>&) {
+      const auto score = score_in_clusters(truth, found);
+      if (score) {
+        run.rounds.push_back(score.value());
+      } else {
+        unscored = score.error();
+      }
+    };
+    SHOAL_TRY(done, path.relearn(method_, options, watched));
+    if (unscored) return *unscored;
     run.seconds = std::chrono::duration<double>(Clock::now() - started).count();
     run.status = status_name(done.epoch.status);
     if (done.epoch.status != EpochStatus::kPublished) {

@@ -62,6 +62,9 @@ struct StreamRun {
   std::string note;        ///< how K was found, what was sampled
   double seconds = 0;      ///< of the run
 
+  /// Of the labels after each round, of all images but those that it leaves
+  /// without a cluster.
+  std::vector<StreamScore> rounds;
   StreamScores labels;  ///< of all images after the run
   /// Of the arrivals since the last run as the epoch before labelled them;
   /// without scores while there was none.

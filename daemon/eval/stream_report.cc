@@ -1,5 +1,6 @@
 #include "daemon/eval/stream_report.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
@@ -59,6 +60,11 @@ json run_row(const StreamReport& report, const StreamRun& run) {
   row["reason"] = run.reason;
   row["note"] = run.note;
   row["seconds"] = run.seconds;
+  json rounds = json::array();
+  for (const StreamScore& round : run.rounds) {
+    rounds.push_back({{"nmi", round.nmi}, {"acc", round.acc}});
+  }
+  row["rounds"] = std::move(rounds);
   add_scores(row, "", run.labels);
   add_scores(row, "online_", run.online);
   add_arrivals(row, "seen_", run.seen);
@@ -159,6 +165,19 @@ std::string tables_of(const StreamReport& report, std::size_t begin,
        "born", "ended", "churn", "ids kept", "confirmed", "purity", "changed"},
       "status");
   for (std::size_t i = begin; i < end; ++i) text += after_line(report.runs[i]);
+  if (std::any_of(report.runs.begin() + static_cast<std::ptrdiff_t>(begin),
+                  report.runs.begin() + static_cast<std::ptrdiff_t>(end),
+                  [](const StreamRun& run) { return run.rounds.size() > 1; })) {
+    text += "NMI after each of its rounds:\n";
+    for (std::size_t i = begin; i < end; ++i) {
+      std::vector<std::string> columns = {
+          std::to_string(report.runs[i].images)};
+      for (const StreamScore& round : report.runs[i].rounds) {
+        columns.push_back(cell(round.nmi));
+      }
+      text += line(columns);
+    }
+  }
   text +=
       "Arrivals before it, by classes that the epoch had seen and others:\n";
   text +=

@@ -248,22 +248,13 @@ Refinery::Outcome Refinery::learn(const Job& job,
 
   const auto loaded = read_candidate(task.output);
   if (!loaded) return failed(loaded.error().within("read the run's result"));
-  const std::string hold = reason_to_hold(job, loaded.value().candidate);
+  const std::string hold = job.request.dry_run
+                               ? "dry run"
+                               : reason_to_hold(loaded.value().candidate);
   const auto published = publish(job, loaded.value(), hold);
   if (!published) return failed(published.error().within("publish"));
   if (!hold.empty()) return {EpochStatus::kHeld, hold};
   return {EpochStatus::kPublished, loaded.value().candidate.note};
-}
-
-std::string Refinery::reason_to_hold(const Job& job,
-                                     const Candidate& candidate) {
-  if (job.request.dry_run) return "dry run";
-  if (candidate.concerns.empty()) return "";
-  std::string reason = "held: ";
-  for (const std::string& concern : candidate.concerns) {
-    reason += concern + "; ";
-  }
-  return reason + "look at it, then publish it or leave it";
 }
 
 Result<std::string> Refinery::reason_to_skip(const Job& job) const {

@@ -93,8 +93,6 @@ class Refinery {
   /// Stages the result, and publishes it unless there is a reason to hold.
   Result<void> publish(const Job& job, const LoadedCandidate& loaded,
                        const std::string& hold);
-  /// Why a person has to look before the result is published, or "".
-  static std::string reason_to_hold(const Job& job, const Candidate& candidate);
   /// Why there is too little to learn from, or "".
   Result<std::string> reason_to_skip(const Job& job) const;
   /// settle_after_flip, again until it is done.

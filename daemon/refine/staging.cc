@@ -68,6 +68,15 @@ Result<void> stage_candidate(const OnBook& on_book, EpochId run,
   return ok();
 }
 
+std::string reason_to_hold(const Candidate& candidate) {
+  if (candidate.concerns.empty()) return "";
+  std::string reason;
+  for (const std::string& concern : candidate.concerns) {
+    reason += concern + "; ";
+  }
+  return reason + "look at it, then publish it or leave it";
+}
+
 Result<void> catch_up_and_flip(const OnBook& on_book, bool publish,
                                const std::string& reason) {
   SHOAL_TRY(until_done(on_book, [](ClusterBook& book) {

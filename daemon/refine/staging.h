@@ -33,6 +33,9 @@ struct StagingControl {
                                            const std::vector<ImageSeq>& seqs,
                                            const StagingControl& control);
 
+/// Why a person has to look before a run's result is published, or "".
+[[nodiscard]] std::string reason_to_hold(const Candidate& candidate);
+
 /// Labels what is missing in the staged epoch, then flips to it or holds it
 /// with `reason`.
 [[nodiscard]] Result<void> catch_up_and_flip(const OnBook& on_book,

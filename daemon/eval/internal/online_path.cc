@@ -126,11 +126,8 @@ Result<std::string> OnlinePath::learn_and_publish(
   }
   SHOAL_TRY(source, CheckpointSource::open(*store_, views));
   SHOAL_TRY(constraints, source->constraints());
-  std::vector<ClusterId> known;
-  for (const auto& [id, cluster] : book_->current().clusters()) {
-    known.push_back(id);
-  }
-  SHOAL_TRY(candidate, run_refinement(method, *source, constraints, known,
+  SHOAL_TRY(earlier, source->earlier());
+  SHOAL_TRY(candidate, run_refinement(method, *source, constraints, earlier,
                                       options, control));
   StagingControl staging;
   staging.check = [&control]() -> Result<void> {
@@ -139,7 +136,8 @@ Result<std::string> OnlinePath::learn_and_publish(
   };
   staging.progress = [](double) {};  // takes no time beside the learning
   SHOAL_TRY(stage_candidate(on_book_, run, candidate, source->seqs(), staging));
-  SHOAL_TRY(catch_up_and_flip(on_book_, true, ""));
+  const std::string hold = reason_to_hold(candidate);
+  SHOAL_TRY(catch_up_and_flip(on_book_, hold.empty(), hold));
   return std::move(candidate.note);
 }
 
