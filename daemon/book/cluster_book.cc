@@ -313,6 +313,25 @@ Result<EpochId> ClusterBook::begin_run(const std::string& method,
   return record.id;
 }
 
+Result<bool> ClusterBook::continue_run(EpochId run, EpochId failed) {
+  SHOAL_TRY(refresh());
+  const auto found = store_.epoch(failed);
+  if (!found && found.error().code != ErrorCode::kNotFound) {
+    return found.error();
+  }
+  if (!found || found.value().status != EpochStatus::kFailed ||
+      found.value().parent != current_.id()) {
+    return false;
+  }
+  SHOAL_TRY(record, store_.epoch(run));
+  record.low_water = found.value().low_water;
+  record.corrections_seen = found.value().corrections_seen;
+  auto batch = store_.new_batch();
+  batch->put_epoch(record);
+  SHOAL_TRY(commit(std::move(batch), Durability::kSynced));
+  return true;
+}
+
 Result<void> ClusterBook::end_run(EpochId run, EpochStatus status,
                                   const std::string& reason) {
   SHOAL_TRY(refresh());

@@ -139,6 +139,10 @@ class ClusterBook {
   /// Gives the run its number and makes it known as staging.
   Result<EpochId> begin_run(const std::string& method,
                             const std::string& reason);
+  /// Lets a run take over what a failed one read of the store: the labels and
+  /// corrections of that time. @return false when it cannot, since another
+  /// epoch is current by now or that run did not fail
+  Result<bool> continue_run(EpochId run, EpochId failed);
   /// Ends a run that gives no epoch.
   Result<void> end_run(EpochId run, EpochStatus status,
                        const std::string& reason);

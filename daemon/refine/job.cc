@@ -27,39 +27,58 @@ RefinementOptions refinement_options(const RefineConfig& config) {
   return options;
 }
 
+namespace {
+
+nlohmann::json json_of(const RefineJob& job) {
+  return {{"checkpoint", job.checkpoint.string()},
+          {"output", job.output.string()},
+          {"steps", job.steps.string()},
+          {"method", job.method},
+          {"views", job.views},
+          {"clusters", job.options.clusters},
+          {"max_clusters", job.options.max_clusters},
+          {"embedding_dim", job.options.embedding_dim},
+          {"max_train_images", job.options.max_train_images},
+          {"novelty_quantile", job.options.novelty_quantile},
+          {"novelty_slack", job.options.novelty_slack},
+          {"confirm_share", job.options.confirmation.share},
+          {"confirm_agreement", job.options.confirmation.min_agreement},
+          {"confirm_min_members", job.options.confirmation.min_members},
+          {"confirm_max_share", job.options.max_confirm_share},
+          {"transfer_net", job.options.transfer.net
+                               ? nlohmann::json(*job.options.transfer.net)
+                               : nlohmann::json(nullptr)},
+          {"transfer_rounds", job.options.transfer.rounds},
+          {"transfer_share_step", job.options.transfer.share_step},
+          {"cluster_net", job.options.transfer.cluster_net},
+          {"min_birth", job.options.min_birth},
+          {"max_churn", job.options.max_churn},
+          {"score_tolerance", job.options.score_tolerance},
+          {"budget_seconds", job.options.budget.count()},
+          {"seed", job.options.seed},
+          {"threads", job.threads},
+          {"nice", job.nice},
+          {"max_memory", job.max_memory},
+          {"cache_bytes", job.cache_bytes}};
+}
+
+}  // namespace
+
 Result<void> write_job(const std::filesystem::path& file,
                        const RefineJob& job) {
-  const nlohmann::json json = {
-      {"checkpoint", job.checkpoint.string()},
-      {"output", job.output.string()},
-      {"method", job.method},
-      {"views", job.views},
-      {"clusters", job.options.clusters},
-      {"max_clusters", job.options.max_clusters},
-      {"embedding_dim", job.options.embedding_dim},
-      {"max_train_images", job.options.max_train_images},
-      {"novelty_quantile", job.options.novelty_quantile},
-      {"novelty_slack", job.options.novelty_slack},
-      {"confirm_share", job.options.confirmation.share},
-      {"confirm_agreement", job.options.confirmation.min_agreement},
-      {"confirm_min_members", job.options.confirmation.min_members},
-      {"confirm_max_share", job.options.max_confirm_share},
-      {"transfer_net", job.options.transfer.net
-                           ? nlohmann::json(*job.options.transfer.net)
-                           : nlohmann::json(nullptr)},
-      {"transfer_rounds", job.options.transfer.rounds},
-      {"transfer_share_step", job.options.transfer.share_step},
-      {"cluster_net", job.options.transfer.cluster_net},
-      {"min_birth", job.options.min_birth},
-      {"max_churn", job.options.max_churn},
-      {"score_tolerance", job.options.score_tolerance},
-      {"budget_seconds", job.options.budget.count()},
-      {"seed", job.options.seed},
-      {"threads", job.threads},
-      {"nice", job.nice},
-      {"max_memory", job.max_memory},
-      {"cache_bytes", job.cache_bytes}};
-  return write_file_atomically(file, json.dump(2));
+  return write_file_atomically(file, json_of(job).dump(2));
+}
+
+bool same_work(const RefineJob& a, const RefineJob& b) {
+  nlohmann::json first = json_of(a);
+  nlohmann::json second = json_of(b);
+  for (const char* const key :
+       {"checkpoint", "output", "steps", "budget_seconds", "threads", "nice",
+        "max_memory", "cache_bytes"}) {
+    first.erase(key);
+    second.erase(key);
+  }
+  return first == second;
 }
 
 Result<RefineJob> read_job(const std::filesystem::path& file) {
@@ -69,6 +88,7 @@ Result<RefineJob> read_job(const std::filesystem::path& file) {
     RefineJob job;
     job.checkpoint = json.at("checkpoint").get<std::string>();
     job.output = json.at("output").get<std::string>();
+    job.steps = json.at("steps").get<std::string>();
     json.at("method").get_to(job.method);
     json.at("views").get_to(job.views);
     json.at("clusters").get_to(job.options.clusters);

@@ -17,6 +17,7 @@ namespace shoal {
 struct RefineJob {
   std::filesystem::path checkpoint;  ///< a store of its own, read-only
   std::filesystem::path output;      ///< where the candidate file goes
+  std::filesystem::path steps;       ///< folder of KeptSteps
   std::string method;
   /// ViewKey::text() of the views to learn from.
   std::vector<std::string> views;
@@ -31,6 +32,10 @@ struct RefineJob {
                                      const RefineJob& job);
 /// Errors: kNotFound, kIo, kInvalidArgument naming the key.
 [[nodiscard]] Result<RefineJob> read_job(const std::filesystem::path& file);
+
+/// True when both would do the same on one checkpoint: all but where files
+/// are, and what time, priority and memory the run gets.
+[[nodiscard]] bool same_work(const RefineJob& a, const RefineJob& b);
 
 /// Exit statuses of shoal-refine.
 inline constexpr int kWorkerDone = 0;

@@ -1,12 +1,15 @@
 #include "daemon/refine/refinery.h"
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 #include <vector>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "daemon/refine/job.h"
 #include "daemon/refine/run_views.h"
@@ -16,6 +19,9 @@ namespace {
 
 constexpr std::size_t kImagesPerTask = 512;
 constexpr std::chrono::seconds kTimeToStop{10};
+/// How often a run that is cut off again is gone on with.
+constexpr int kMostTries = 3;
+constexpr const char* kSteps = "steps";
 
 std::filesystem::path worker_program(const RefineConfig& config) {
   if (!config.worker.empty()) return config.worker;
@@ -60,11 +66,12 @@ Refinery::~Refinery() { stop(); }
 
 Result<void> Refinery::start() {
   std::error_code error;
-  std::filesystem::remove_all(runs_, error);
-  if (!error) std::filesystem::create_directories(runs_, error);
+  std::filesystem::create_directories(runs_, error);
   if (error) {
     return io_error("prepare " + runs_.string() + ": " + error.message());
   }
+  // A run that was cut off may be gone on with; of several the last.
+  keep_only(last_cut_off());
   thread_ = std::thread([this] { loop(); });
   return ok();
 }
@@ -180,8 +187,7 @@ void Refinery::carry_out(const Job& job) {
                     log_value(ended.error().message));
     }
   }
-  std::error_code ignored;  // Start-up removes what is left.
-  std::filesystem::remove_all(folder, ignored);
+  keep_only(outcome.cut_off ? job.run : EpochId{});
   const std::string status = text_of(outcome.status);
   metrics_.refine_runs[status].Increment();
   const std::chrono::duration<double> seconds =
@@ -200,6 +206,102 @@ void Refinery::carry_out(const Job& job) {
   }
 }
 
+RefineJob Refinery::describe(const Job& job, const RunViews& views,
+                             const std::filesystem::path& folder) {
+  RefineJob task;
+  task.checkpoint = folder / "checkpoint";
+  task.output = folder / "candidate";
+  task.steps = folder / kSteps;
+  task.method = job.config.method;
+  task.views = views.keys;
+  task.options = refinement_options(job.config);
+  task.options.transfer.net = views.net;
+  task.options.transfer.cluster_net = views.cluster_net;
+  task.threads = job.config.threads;
+  task.nice = job.config.nice;
+  task.max_memory = job.config.max_memory;
+  const double minutes =
+      job.request.max_minutes.value_or(job.config.max_minutes);
+  task.options.budget = std::chrono::duration<double>(minutes * 60);
+  return task;
+}
+
+EpochId Refinery::last_cut_off() const {
+  EpochId last;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(runs_, error)) {
+    const std::string name = entry.path().filename().string();
+    std::uint64_t number = 0;
+    const auto [end, problem] =
+        std::from_chars(name.data(), name.data() + name.size(), number);
+    if (problem != std::errc() || end != name.data() + name.size()) continue;
+    if (std::filesystem::exists(entry.path() / kSteps, error) &&
+        last < EpochId(number)) {
+      last = EpochId(number);
+    }
+  }
+  if (error) {
+    spdlog::warn("event=runs_unreadable error={}", log_value(error.message()));
+  }
+  return last;
+}
+
+void Refinery::keep_only(EpochId run) const {
+  const std::string kept = run.valid() ? std::to_string(run.value()) : "";
+  std::error_code error;
+  std::vector<std::filesystem::path> others;
+  for (const auto& entry : std::filesystem::directory_iterator(runs_, error)) {
+    if (entry.path().filename() != kept) others.push_back(entry.path());
+  }
+  for (const auto& folder : others) {
+    if (!error) std::filesystem::remove_all(folder, error);
+  }
+  if (error) {
+    spdlog::warn("event=runs_not_removed error={}", log_value(error.message()));
+  }
+}
+
+Result<bool> Refinery::go_on(const Job& job, const RefineJob& task,
+                             const std::filesystem::path& folder) {
+  const EpochId earlier = last_cut_off();
+  if (!earlier.valid()) return false;
+  const auto from = runs_ / std::to_string(earlier.value());
+  const auto before = read_job(from / "job.json");
+  if (!before || !same_work(before.value(), task)) return false;
+  const auto said = read_file(from / "tries", 16);
+  const int tries = said ? std::atoi(said.value().c_str()) : 0;
+  if (tries >= kMostTries) return false;  // perhaps it is what kills it
+  SHOAL_TRY(taken, labels_.call([&](LabelStage& stage) {
+    return stage.book().continue_run(job.run, earlier);
+  }));
+  if (!taken) return false;
+  SHOAL_TRY(write_file_atomically(from / "tries", std::to_string(tries + 1)));
+  std::error_code error;
+  std::filesystem::rename(from, folder, error);
+  if (error) {
+    return io_error("rename " + from.string() + ": " + error.message());
+  }
+  spdlog::info("event=run_goes_on run={} from={}", job.run.value(),
+               earlier.value());
+  return true;
+}
+
+Result<void> Refinery::prepare(const Job& job, const RefineJob& task,
+                               const std::filesystem::path& folder) {
+  SHOAL_TRY(goes_on, go_on(job, task, folder));
+  if (!goes_on) {
+    keep_only({});
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) {
+      return io_error("make " + folder.string() + ": " + error.message());
+    }
+    auto made = store_.checkpoint(task.checkpoint);
+    if (!made) return made.error().within("checkpoint");
+  }
+  return write_job(folder / "job.json", task);
+}
+
 Refinery::Outcome Refinery::learn(const Job& job,
                                   const std::filesystem::path& folder) {
   const auto failed = [](const Error& error) {
@@ -209,41 +311,21 @@ Refinery::Outcome Refinery::learn(const Job& job,
   if (!skip) return failed(skip.error());
   if (!skip.value().empty()) return {EpochStatus::kSkipped, skip.value()};
   tell_progress(job.run, "checkpoint", 0);
-  std::error_code io;
-  std::filesystem::create_directories(folder, io);
-  if (io)
-    return failed(io_error("make " + folder.string() + ": " + io.message()));
-  const auto made = store_.checkpoint(folder / "checkpoint");
-  if (!made) return failed(made.error().within("checkpoint"));
-
-  RefineJob task;
-  task.checkpoint = folder / "checkpoint";
-  task.output = folder / "candidate";
-  task.method = job.config.method;
   const auto views = labels_.call([&](LabelStage& stage) {
     return choose_run_views(job.config, stage.book().views());
   });
   if (!views) return failed(views.error());
-  task.views = views.value().keys;
-  task.options = refinement_options(job.config);
-  task.options.transfer.net = views.value().net;
-  task.options.transfer.cluster_net = views.value().cluster_net;
-  task.threads = job.config.threads;
-  task.nice = job.config.nice;
-  task.max_memory = job.config.max_memory;
-  const double minutes =
-      job.request.max_minutes.value_or(job.config.max_minutes);
-  task.options.budget = std::chrono::duration<double>(minutes * 60);
-  const auto written = write_job(folder / "job.json", task);
-  if (!written) return failed(written.error());
+  const RefineJob task = describe(job, views.value(), folder);
+  const auto prepared = prepare(job, task, folder);
+  if (!prepared) return failed(prepared.error());
 
   auto child = ChildProcess::start(worker_program(job.config),
                                    {"--job", (folder / "job.json").string()});
   if (!child) return failed(child.error().within("start the worker"));
   const Outcome watched =
       watch(child.value(), job,
-            started_ + std::chrono::milliseconds(
-                           static_cast<std::int64_t>(minutes * 60'000)));
+            started_ + std::chrono::duration_cast<std::chrono::milliseconds>(
+                           task.options.budget));
   if (watched.status != EpochStatus::kStaging) return watched;
 
   const auto loaded = read_candidate(task.output);
@@ -316,12 +398,15 @@ Refinery::Outcome Refinery::watch(
     }
   }
   const ChildExit exit = child.wait();
-  if (!stopped.empty()) return {EpochStatus::kFailed, stopped};
+  if (!stopped.empty()) {
+    return {EpochStatus::kFailed, stopped, stopping_.load()};
+  }
   if (exit.signalled) {
-    return {EpochStatus::kFailed,
-            "the worker was killed by signal " + std::to_string(exit.status) +
-                (exit.status == SIGKILL ? " (by hand, or for lack of memory)"
-                                        : "")};
+    return {
+        EpochStatus::kFailed,
+        "the worker was killed by signal " + std::to_string(exit.status) +
+            (exit.status == SIGKILL ? " (by hand, or for lack of memory)" : ""),
+        true};
   }
   if (exit.status == kWorkerSkipped) return {EpochStatus::kSkipped, skipped};
   if (exit.status != kWorkerDone) {

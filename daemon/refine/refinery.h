@@ -17,6 +17,8 @@
 #include "daemon/metrics/metrics.h"
 #include "daemon/pipeline/label_stage.h"
 #include "daemon/refine/child_process.h"
+#include "daemon/refine/job.h"
+#include "daemon/refine/run_views.h"
 #include "daemon/refine/staging.h"
 #include "engine/refine/candidate_file.h"
 #include "store/store.h"
@@ -35,7 +37,9 @@ struct RunRequest {
 ///
 /// Whatever goes wrong (the child crashes, is killed, runs out of time or
 /// memory; the result is damaged; the disk is full) nothing published
-/// changes; the run's epoch record says why it failed.
+/// changes; the run's epoch record says why it failed. Of a run that was cut
+/// off (the worker killed, the daemon stopped) the next one with the same to
+/// do takes over what was finished.
 /// Thread-safe.
 class Refinery {
  public:
@@ -80,6 +84,7 @@ class Refinery {
   struct Outcome {
     EpochStatus status = EpochStatus::kFailed;
     std::string reason;
+    bool cut_off = false;  ///< the next run may go on with its finished steps
   };
 
   /// Reserves the refinery. Errors: kResourceExhausted.
@@ -88,6 +93,20 @@ class Refinery {
   void loop();
   void carry_out(const Job& job);
   Outcome learn(const Job& job, const std::filesystem::path& folder);
+  static RefineJob describe(const Job& job, const RunViews& views,
+                            const std::filesystem::path& folder);
+  /// Makes the run's folder: a new checkpoint, or that of a run which was cut
+  /// off.
+  Result<void> prepare(const Job& job, const RefineJob& task,
+                       const std::filesystem::path& folder);
+  /// Takes over the checkpoint and the finished steps of a run that was cut
+  /// off, where it had the same to do. @return false when there is none
+  Result<bool> go_on(const Job& job, const RefineJob& task,
+                     const std::filesystem::path& folder);
+  /// The last run with finished steps on disk, or none.
+  [[nodiscard]] EpochId last_cut_off() const;
+  /// Removes what runs left on disk but what `run` (if any) did.
+  void keep_only(EpochId run) const;
   Outcome watch(ChildProcess& child, const Job& job,
                 std::chrono::steady_clock::time_point deadline);
   /// Stages the result, and publishes it unless there is a reason to hold.

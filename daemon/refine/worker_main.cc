@@ -18,6 +18,7 @@
 #include "common/version.h"
 #include "daemon/refine/checkpoint_source.h"
 #include "daemon/refine/job.h"
+#include "daemon/refine/kept_steps.h"
 #include "engine/refine/candidate_file.h"
 #include "engine/refine/refinement.h"
 #include "engine/views/cnn.h"
@@ -72,6 +73,19 @@ int run(const std::filesystem::path& job_file) {
   control.cancelled = [] { return cancel_asked.load(); };
   control.progress = [](std::string_view stage, double fraction) {
     tell({{"stage", stage}, {"fraction", fraction}});
+  };
+  const KeptSteps steps(task.steps);
+  control.find_step = [&steps](const std::string& name) {
+    return steps.find(name);
+  };
+  control.keep_step = [&steps](const std::string& name,
+                               std::string_view bytes) {
+    // Without it a run that is cut off begins from further back.
+    const auto kept = steps.keep(name, bytes);
+    if (!kept) {
+      spdlog::warn("event=step_not_kept step={} error={}", name,
+                   log_value(kept.error().message));
+    }
   };
   control.progress("reading", 0);
   auto source = CheckpointSource::open(*store.value(), task.views);

@@ -106,10 +106,17 @@ class MultiView {
   Result<std::vector<PretrainedView>> pretrain_views() const {
     std::vector<PretrainedView> views = options_.pretrained;
     for (std::size_t i = views.size(); i < views_.size(); ++i) {
+      if (options_.find_view) {
+        if (auto kept = options_.find_view(i)) {
+          views.push_back(std::move(*kept));
+          continue;
+        }
+      }
       auto view = cluster(views_[i], "view", i);
       if (!view) {
         return view.error().within("view " + std::to_string(i + 1));
       }
+      if (options_.view_done) options_.view_done(i, view.value());
       views.push_back(std::move(view).value());
     }
     if (options_.clusterer == DeepClusterer::kIdec) {

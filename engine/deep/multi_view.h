@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -47,6 +48,10 @@ struct MultiViewOptions {
   /// Per view what an earlier call with the same views and clusterer gave, or
   /// the clusterer itself; empty: made here.
   std::vector<PretrainedView> pretrained;
+  /// Where one view's clustering is kept by who may be cut off: asked for
+  /// before it is made, told when it is.
+  std::function<std::optional<PretrainedView>(std::size_t view)> find_view;
+  std::function<void(std::size_t view, const PretrainedView&)> view_done;
   std::function<bool()> cancelled;
   std::function<void(std::string_view stage, double fraction)> progress;
   /// After each period of the joint refinement: z (n, width), labels (n).

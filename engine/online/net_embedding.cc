@@ -38,49 +38,6 @@ bool is_finite(const Mlp& net) {
   return true;
 }
 
-void write_net(ByteWriter& out, const Mlp& net) {
-  out.number(static_cast<std::uint8_t>(net.limit_input));
-  out.number(static_cast<std::uint8_t>(net.normalise));
-  out.number(static_cast<std::uint32_t>(net.layers.size()));
-  for (const Mlp::Layer& layer : net.layers) {
-    out.number(static_cast<std::uint32_t>(layer.weight.rows()));
-    out.number(static_cast<std::uint32_t>(layer.weight.cols()));
-    write_values(out, layer.weight.data(), layer.weight.size());
-    write_values(out, layer.bias.data(), layer.bias.size());
-  }
-}
-
-Result<Mlp> read_net(ByteReader& in) {
-  Mlp net;
-  net.limit_input = in.number<std::uint8_t>() != 0;
-  net.normalise = in.number<std::uint8_t>() != 0;
-  const auto layers = in.number<std::uint32_t>();
-  if (layers > kMaxLayers) {
-    return corruption("embedding net of " + std::to_string(layers) + " layers");
-  }
-  for (std::uint32_t i = 0; i < layers && !in.failed(); ++i) {
-    const auto rows = in.number<std::uint32_t>();
-    const auto columns = in.number<std::uint32_t>();
-    // Before anything of the claimed size is allocated.
-    const std::uint64_t values =
-        std::uint64_t{rows} * columns + std::uint64_t{rows};
-    if (rows == 0 || columns == 0 || rows > kMaxModelDim ||
-        columns > kMaxModelDim || values * sizeof(float) > in.remaining()) {
-      return corruption("embedding net with a layer of " +
-                        std::to_string(rows) + " x " + std::to_string(columns) +
-                        " and " + std::to_string(in.remaining()) +
-                        " bytes left");
-    }
-    Mlp::Layer layer;
-    layer.weight.resize(rows, columns);
-    layer.bias.resize(rows);
-    read_values(in, layer.weight.data(), layer.weight.size());
-    read_values(in, layer.bias.data(), layer.bias.size());
-    net.layers.push_back(std::move(layer));
-  }
-  return net;
-}
-
 class NetEmbedding final : public EmbeddingModel {
  public:
   NetEmbedding(std::vector<EmbeddingInput> inputs, MultiViewNet net, int dim,
@@ -117,8 +74,8 @@ class NetEmbedding final : public EmbeddingModel {
     out.string(internal::kNetKind).number(kVersion);
     write_inputs(out, inputs_);
     out.number(factor_);
-    for (const Mlp& branch : net_.branches) write_net(out, branch);
-    write_net(out, net_.out);
+    for (const Mlp& branch : net_.branches) write_mlp(out, branch);
+    write_mlp(out, net_.out);
     return out.take();
   }
 
@@ -151,6 +108,52 @@ bool is_finite(const MultiViewNet& net) {
 
 }  // namespace
 
+void write_mlp(ByteWriter& out, const Mlp& net) {
+  out.number(static_cast<std::uint8_t>(net.limit_input));
+  out.number(static_cast<std::uint8_t>(net.normalise));
+  out.number(static_cast<std::uint32_t>(net.layers.size()));
+  for (const Mlp::Layer& layer : net.layers) {
+    out.number(static_cast<std::uint32_t>(layer.weight.rows()));
+    out.number(static_cast<std::uint32_t>(layer.weight.cols()));
+    write_values(out, layer.weight.data(), layer.weight.size());
+    write_values(out, layer.bias.data(), layer.bias.size());
+  }
+}
+
+Result<Mlp> read_mlp(ByteReader& in) {
+  Mlp net;
+  net.limit_input = in.number<std::uint8_t>() != 0;
+  net.normalise = in.number<std::uint8_t>() != 0;
+  const auto layers = in.number<std::uint32_t>();
+  if (layers > kMaxLayers) {
+    return corruption("embedding net of " + std::to_string(layers) + " layers");
+  }
+  for (std::uint32_t i = 0; i < layers && !in.failed(); ++i) {
+    const auto rows = in.number<std::uint32_t>();
+    const auto columns = in.number<std::uint32_t>();
+    // Before anything of the claimed size is allocated.
+    const std::uint64_t values =
+        std::uint64_t{rows} * columns + std::uint64_t{rows};
+    if (rows == 0 || columns == 0 || rows > kMaxModelDim ||
+        columns > kMaxModelDim || values * sizeof(float) > in.remaining()) {
+      return corruption("embedding net with a layer of " +
+                        std::to_string(rows) + " x " + std::to_string(columns) +
+                        " and " + std::to_string(in.remaining()) +
+                        " bytes left");
+    }
+    Mlp::Layer layer;
+    layer.weight.resize(rows, columns);
+    layer.bias.resize(rows);
+    read_values(in, layer.weight.data(), layer.weight.size());
+    read_values(in, layer.bias.data(), layer.bias.size());
+    net.layers.push_back(std::move(layer));
+  }
+  if (!in.failed() && !is_finite(net)) {
+    return corruption("embedding net with values that are not finite");
+  }
+  return net;
+}
+
 Result<std::unique_ptr<EmbeddingModel>> make_net_embedding(
     std::vector<EmbeddingInput> inputs, MultiViewNet net) {
   const Eigen::Index dim = embedding_width(inputs, net);
@@ -177,10 +180,10 @@ Result<std::unique_ptr<EmbeddingModel>> internal::read_net_embedding(
   const auto factor = in.number<float>();
   MultiViewNet net;
   for (std::size_t i = 0; i < inputs.size() && !in.failed(); ++i) {
-    SHOAL_TRY(branch, read_net(in));
+    SHOAL_TRY(branch, read_mlp(in));
     net.branches.push_back(std::move(branch));
   }
-  SHOAL_TRY(out, read_net(in));
+  SHOAL_TRY(out, read_mlp(in));
   net.out = std::move(out);
   SHOAL_TRY(in.finish("embedding net"));
   const Eigen::Index dim = embedding_width(inputs, net);

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/bytes.h"
 #include "common/result.h"
 #include "engine/deep/multi_view.h"
 #include "engine/online/embedding_model.h"
@@ -17,5 +18,10 @@ namespace shoal {
 /// Source: MV paper section 3.2.
 [[nodiscard]] Result<std::unique_ptr<EmbeddingModel>> make_net_embedding(
     std::vector<EmbeddingInput> inputs, MultiViewNet net);
+
+/// The net's bytes, and back. Errors: kCorruption (sizes, values that are not
+/// finite); what is missing shows in in.failed().
+void write_mlp(ByteWriter& out, const Mlp& net);
+[[nodiscard]] Result<Mlp> read_mlp(ByteReader& in);
 
 }  // namespace shoal

@@ -275,6 +275,18 @@ class Run {
         control_.progress(stage, share * (round + fraction));
       };
     }
+    const std::string prefix = "round" + std::to_string(round) + "-";
+    if (control_.find_step) {
+      learning.find_step = [this, prefix](const std::string& name) {
+        return control_.find_step(prefix + name);
+      };
+    }
+    if (control_.keep_step) {
+      learning.keep_step = [this, prefix](const std::string& name,
+                                          std::string_view bytes) {
+        control_.keep_step(prefix + name, bytes);
+      };
+    }
     const Clock::time_point start = Clock::now();
     const std::vector<RowConstraint> heard = without_held_out();
     SHOAL_TRY(result,

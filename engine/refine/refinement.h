@@ -106,6 +106,12 @@ struct RunControl {
   std::function<void(int round, const std::vector<int>& labels,
                      const std::vector<bool>& final_rows)>
       round_ended;
+  /// Finished parts, kept by who may be cut off and begin again with the same
+  /// input and options: asked for before one is made, told when it is. Names
+  /// are of letters, digits and "-". What does not decode is made anew.
+  std::function<std::optional<std::string>(const std::string& name)> find_step;
+  std::function<void(const std::string& name, std::string_view bytes)>
+      keep_step;
 };
 
 /// What a method learns: a map to z and a partition of z.

@@ -1,11 +1,13 @@
 #include "engine/refine/internal/deep_method.h"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "common/bytes.h"
 #include "engine/cluster/constraints.h"
 #include "engine/cluster/ensemble.h"
 #include "engine/cluster/kmeans.h"
@@ -72,6 +74,37 @@ Matrix joined(const std::vector<Matrix>& views) {
   return all;
 }
 
+/// The bytes of one view's clustering as a kept step.
+std::string write_step(const std::vector<int>& labels, const Mlp& net) {
+  ByteWriter out;
+  out.number(static_cast<std::uint64_t>(labels.size()));
+  for (const int label : labels) out.number(static_cast<std::int32_t>(label));
+  write_mlp(out, net);
+  return out.take();
+}
+
+/// What was kept, if it is of `rows` in `clusters`.
+struct Step {
+  std::vector<int> labels;
+  Mlp net;
+};
+std::optional<Step> read_step(std::string_view bytes, std::size_t rows,
+                              int clusters) {
+  ByteReader in(bytes);
+  if (in.number<std::uint64_t>() != rows) return std::nullopt;
+  Step step;
+  for (std::size_t i = 0; i < rows && !in.failed(); ++i) {
+    step.labels.push_back(in.number<std::int32_t>());
+    if (step.labels.back() < 0 || step.labels.back() >= clusters) {
+      return std::nullopt;
+    }
+  }
+  auto net = read_mlp(in);
+  if (!net || !in.finish("kept step")) return std::nullopt;
+  step.net = std::move(net).value();
+  return step;
+}
+
 /// How a recipe's clusterers are called.
 class Learner {
  public:
@@ -132,6 +165,20 @@ class Learner {
     return Clustered{std::move(found.labels), {}};
   }
 
+  /// The clustering of a view that an earlier try has finished.
+  [[nodiscard]] std::optional<Step> find(std::size_t view) const {
+    if (!control_.find_step) return std::nullopt;
+    const auto bytes = control_.find_step("view" + std::to_string(view));
+    if (!bytes) return std::nullopt;
+    return read_step(*bytes, training_.rows.size(), training_.clusters);
+  }
+
+  void keep(std::size_t view, const std::vector<int>& labels,
+            const Mlp& net) const {
+    if (!control_.keep_step) return;
+    control_.keep_step("view" + std::to_string(view), write_step(labels, net));
+  }
+
   [[nodiscard]] Result<Learned> on_joined_views() const {
     SHOAL_TRY(found, cluster(joined(training_.views), 0, 1));
     MultiViewNet net;
@@ -143,8 +190,13 @@ class Learner {
   [[nodiscard]] Result<Learned> by_ensemble() const {
     std::vector<std::vector<int>> partitions;
     for (const Matrix& view : training_.views) {
-      SHOAL_TRY(found,
-                cluster(view, partitions.size(), training_.views.size()));
+      const std::size_t number = partitions.size();
+      if (auto kept = find(number)) {
+        partitions.push_back(std::move(kept->labels));
+        continue;
+      }
+      SHOAL_TRY(found, cluster(view, number, training_.views.size()));
+      keep(number, found.labels, found.net);
       partitions.push_back(std::move(found.labels));
     }
     SHOAL_TRY(labels, ensemble_clusters(partitions, training_.clusters,
@@ -167,6 +219,17 @@ class Learner {
     options.seed = input_.options.seed;
     options.cancelled = control_.cancelled;
     options.progress = part_of_learning(0, 1);
+    options.find_view =
+        [this](std::size_t view) -> std::optional<PretrainedView> {
+      auto kept = find(view);
+      if (!kept) return std::nullopt;
+      Matrix embeddings = kept->net.run(training_.views[view]);
+      return PretrainedView{std::move(kept->net), std::move(embeddings),
+                            std::move(kept->labels)};
+    };
+    options.view_done = [this](std::size_t view, const PretrainedView& made) {
+      keep(view, made.labels, made.net);
+    };
     SHOAL_TRY(found, multi_view_clustering(training_.views,
                                            training_.constraints, options));
     SHOAL_TRY(learned, with_net(std::move(found.net), std::move(found.labels)));
