@@ -179,7 +179,9 @@ void add_models_command(CLI::App& app, Options& o, Action& action) {
 
 void add_run_commands(CLI::App& app, Options& o, Action& action) {
   auto* const refine = app.add_subcommand("refine", "Start a relearning run");
-  refine->add_flag("--wait", o.refine.wait, "Wait until it has ended");
+  refine->add_flag("--wait", o.refine.wait,
+                   "Wait until it has ended; when a run is in progress, wait "
+                   "for that one instead");
   refine->add_option("--max-minutes", o.refine.max_minutes, "Time budget")
       ->check(CLI::PositiveNumber);
   refine->add_flag("--dry-run", o.refine.dry_run,
@@ -315,7 +317,7 @@ ExitCode run(const Action& action, Session& session) {
   try {
     const Result<ExitCode> code = action(session);
     if (code.has_value()) return code.value();
-    print_message(code.error().message);
+    print_message(code.error().message, Urgency::kError);
     return exit_code_of(code.error().code);
   } catch (const json::exception& error) {
     // A field of another type than the protocol says.

@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
+#include <string>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 
 namespace shoal::ctl {
@@ -18,6 +22,15 @@ std::size_t width(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(
       text.begin(), text.end(),
       [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
+}
+
+/// Whether `fd` is the stream to the journal that systemd has told of.
+bool is_journal(int fd) {
+  const char* const told = std::getenv("JOURNAL_STREAM");
+  struct stat found {};
+  return told != nullptr && fstat(fd, &found) == 0 &&
+         told ==
+             std::to_string(found.st_dev) + ":" + std::to_string(found.st_ino);
 }
 
 /// Text that cannot move a terminal's cursor.
@@ -142,7 +155,10 @@ void print_json_line(const json& object) {
             << std::endl;
 }
 
-void print_message(std::string_view message) {
+void print_message(std::string_view message, Urgency urgency) {
+  if (is_journal(STDERR_FILENO)) {
+    std::cerr << '<' << static_cast<int>(urgency) << '>';
+  }
   std::cerr << "shoalctl: " << printable(std::string(message)) << '\n';
 }
 

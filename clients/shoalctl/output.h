@@ -45,8 +45,12 @@ void print_object(bool json, const nlohmann::json& object,
 /// One JSON object on a line of standard output.
 void print_json_line(const nlohmann::json& object);
 
-/// A line on standard error that begins with the program's name.
-void print_message(std::string_view message);
+/// How much a message matters: the levels of syslog.
+enum class Urgency { kError = 3, kWarning = 4, kInfo = 6 };
+
+/// A line on standard error that begins with the program's name. Where that is
+/// the journal, the line says its priority, too.
+void print_message(std::string_view message, Urgency urgency = Urgency::kInfo);
 
 /// `value` for people: "-" for null, four digits of a fraction, lists with
 /// commas, no control characters.

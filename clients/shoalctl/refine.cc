@@ -1,4 +1,5 @@
 #include <iostream>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -15,6 +16,8 @@ using std::chrono::milliseconds;
 
 /// How often the daemon is asked whether the run has ended.
 constexpr milliseconds kPollInterval{500};
+/// How long it is asked to start a run when it is busy with something else.
+constexpr milliseconds kLongestBusy{60'000};
 
 /// Seconds between two times of an epoch's entry; null if one is unknown.
 json seconds_of(const json& epoch) {
@@ -73,7 +76,65 @@ Result<void> pass_time(EventClient& events) {
   }
 }
 
-Result<ExitCode> wait_for(Session& session, const json& run) {
+/// The run in progress; null when there is none.
+Result<json> run_in_progress(Session& session) {
+  SHOAL_TRY(status, session.call("status"));
+  if (status.value("refining", json()) != true) return json();
+  const json last = status.value("last_run", json());
+  if (!last.is_object() || last.value("status", json()) != "staging") {
+    return json();
+  }
+  return last.value("epoch", json());
+}
+
+/// Starts a run, or joins the one in progress; a dry run joins none, which
+/// might be published. While the daemon can do neither (it changes epochs, or
+/// its queue is full) it is asked again.
+/// @return its number
+Result<json> start_or_join(Session& session, const json& request) {
+  const auto deadline =
+      std::chrono::steady_clock::now() + session.timeout(kLongestBusy);
+  for (;;) {
+    Result<json> reply = session.call("refine", request);
+    if (reply.has_value()) {
+      const json run = reply.value().value("run", json());
+      print_message("run " + cell(run) + " started");
+      return run;
+    }
+    if (reply.error().code != ErrorCode::kResourceExhausted ||
+        request.contains("dry_run")) {
+      return reply.error();
+    }
+    SHOAL_TRY(run, run_in_progress(session));
+    if (!run.is_null()) {
+      print_message("run " + cell(run) + " is in progress, waiting for it");
+      return run;
+    }
+    if (std::chrono::steady_clock::now() >= deadline) return reply.error();
+    std::this_thread::sleep_for(kPollInterval);
+  }
+}
+
+/// Says what a person has to know of a run that has ended.
+ExitCode tell_end(const json& entry, bool dry_run) {
+  const json status = entry.value("status", json());
+  const std::string run = "run " + cell(entry.value("epoch", json()));
+  const std::string reason = cell(entry.value("reason", json()));
+  if (status == "failed") {
+    print_message(run + " failed: " + reason, Urgency::kError);
+    return ExitCode::kFailed;
+  }
+  if (status == "held" && !dry_run) {
+    print_message(run + " is held, not published: " + reason +
+                      ". 'shoalctl epochs' shows its scores, 'shoalctl "
+                      "publish " +
+                      cell(entry.value("epoch", json())) + "' publishes it",
+                  Urgency::kWarning);
+  }
+  return ExitCode::kDone;
+}
+
+Result<ExitCode> wait_for(Session& session, const json& run, bool dry_run) {
   EventOptions options;
   options.endpoint = session.endpoints.events;
   options.topics = {std::string(topic::kRefineProgress)};
@@ -89,8 +150,7 @@ Result<ExitCode> wait_for(Session& session, const json& run) {
       print_object(session.as_json, summary(epochs, *entry),
                    {"run", "status", "epoch", "method", "images", "clusters",
                     "seconds", "churn", "scores", "reason"});
-      return entry->value("status", json()) == "failed" ? ExitCode::kFailed
-                                                        : ExitCode::kDone;
+      return tell_end(*entry, dry_run);
     }
     if (status.value("refining", json()) == false) {
       return internal_error("run " + cell(run) +
@@ -108,14 +168,13 @@ Result<ExitCode> refine(Session& session, const RefineCommand& command) {
     request["max_minutes"] = *command.max_minutes;
   }
   if (command.dry_run) request["dry_run"] = true;
-  SHOAL_TRY(reply, session.call("refine", request));
   if (!command.wait) {
+    SHOAL_TRY(reply, session.call("refine", request));
     print_object(session.as_json, reply, {});
     return ExitCode::kDone;
   }
-  const json run = reply.value("run", json());
-  print_message("run " + cell(run) + " started");
-  return wait_for(session, run);
+  SHOAL_TRY(run, start_or_join(session, request));
+  return wait_for(session, run, command.dry_run);
 }
 
 Result<ExitCode> watch(Session& session, const WatchCommand& command) {

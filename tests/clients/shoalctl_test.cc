@@ -24,6 +24,7 @@ using nlohmann::json;
 using test::FakeDaemon;
 using test::FakeRouter;
 using test::Frames;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -487,6 +488,91 @@ TEST_F(Shoalctl, AFailedRunEndsWith1AndAHeldOneWith0) {
   const Outcome held = ask("--json refine --wait");
   EXPECT_EQ(held.code, 0);
   EXPECT_EQ(held.lines()[0]["status"], "held");
+  EXPECT_THAT(held.err, HasSubstr("shoalctl publish 2"));
+}
+
+TEST_F(Shoalctl, ADryRunThatIsHeldIsWhatWasAskedFor) {
+  start({{"refine", {json({{"run", 2}})}},
+         {"status", {json({{"refining", true}})}},
+         {"epochs", {json({{"epochs", {epoch_entry(2, "held", false)}}})}}});
+  const Outcome outcome = ask("refine --wait --dry-run");
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.err, Not(HasSubstr("publish")));
+}
+
+TEST_F(Shoalctl, ASkippedRunEndsWith0) {
+  start({{"refine", {json({{"run", 2}})}},
+         {"status", {json({{"refining", false}})}},
+         {"epochs", {json({{"epochs", {epoch_entry(2, "skipped", false)}}})}}});
+  const Outcome outcome = ask("--json refine --wait");
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.lines()[0]["status"], "skipped");
+}
+
+TEST_F(Shoalctl, RefineWaitsForTheRunInProgressInstead) {
+  start({{"refine", {WireError{"busy", "a run is in progress"}}},
+         {"status",
+          {json({{"refining", true},
+                 {"last_run", epoch_entry(2, "staging", false)}})}},
+         {"epochs",
+          {json({{"epochs", {epoch_entry(2, "staging", false)}}}),
+           json({{"epochs", {epoch_entry(2, "published", true)}}})}}});
+  const Outcome outcome = ask("--json refine --wait");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  ASSERT_EQ(outcome.lines().size(), 1U);
+  EXPECT_EQ(outcome.lines()[0]["run"], 2);
+  EXPECT_EQ(outcome.lines()[0]["status"], "published");
+  EXPECT_THAT(outcome.err, HasSubstr("run 2 is in progress"));
+}
+
+TEST_F(Shoalctl, RefineAsksAgainWhileTheDaemonIsBusyWithoutARun) {
+  start(
+      {{"refine",
+        {WireError{"busy", "an epoch change is in progress"},
+         json({{"run", 3}})}},
+       {"status",
+        {json({{"refining", false},
+               {"last_run", epoch_entry(2, "published", true)}})}},
+       {"epochs", {json({{"epochs", {epoch_entry(3, "published", true)}}})}}});
+  const Outcome outcome = ask("--json refine --wait");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.lines()[0]["run"], 3);
+}
+
+TEST_F(Shoalctl, RefineGivesUpWhenTheDaemonStaysBusy) {
+  start({{"refine", {WireError{"busy", "an epoch change is in progress"}}},
+         {"status", {json({{"refining", false}, {"last_run", nullptr}})}}});
+  const Outcome outcome = ask("--timeout 1 refine --wait");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("an epoch change is in progress"));
+}
+
+TEST_F(Shoalctl, ADryRunJoinsNoRunInProgress) {
+  start({{"refine", {WireError{"busy", "a run is in progress"}}},
+         {"status",
+          {json({{"refining", true},
+                 {"last_run", epoch_entry(2, "staging", false)}})}}});
+  const Outcome outcome = ask("refine --wait --dry-run");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("a run is in progress"));
+}
+
+TEST_F(Shoalctl, MessagesCarryAPriorityInTheJournal) {
+  start({{"refine", {json({{"run", 2}})}},
+         {"status", {json({{"refining", false}})}},
+         {"epochs", {json({{"epochs", {epoch_entry(2, "held", false)}}})}}});
+  // What standard error is, as systemd tells it.
+  write("ask",
+        "exec 2>err\n"
+        "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) '" SHOALCTL
+        "' \"$@\"\n");
+  const std::string command =
+      "cd '" + folder_->path().string() + "' && sh ask --port-base " +
+      std::to_string(daemon_.port_base) + " refine --wait >out";
+  EXPECT_EQ(std::system(command.c_str()), 0);
+  EXPECT_THAT(text_of(path("err")),
+              AllOf(HasSubstr("<6>shoalctl: run 2 started"),
+                    HasSubstr("<4>shoalctl: run 2 is held")));
 }
 
 TEST_F(Shoalctl, ARunThatVanishesEndsWith1) {
