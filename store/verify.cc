@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "common/sha256.h"
@@ -38,11 +39,11 @@ class Verifier {
     SHOAL_TRY(walk_bytes());
     SHOAL_TRY(walk_of_images<1>(Family::kArrivals, "an arrival", &arrived_));
     SHOAL_TRY(walk_of_images<1>(Family::kPending, "a pending mark", &pending_));
-    SHOAL_TRY(walk_of_images<2>(Family::kMustNot, "a rejection", nullptr));
     SHOAL_TRY(walk_history());
     SHOAL_TRY(walk_fixed());
     SHOAL_TRY(walk_views());
     SHOAL_TRY(walk_labels());
+    SHOAL_TRY(walk_must_not());
     SHOAL_TRY(walk_members());
     SHOAL_TRY(walk_embeddings());
     SHOAL_TRY(walk_clusters());
@@ -50,6 +51,7 @@ class Verifier {
     SHOAL_TRY(walk_logs());
     check_images();
     check_members();
+    check_embeddings();
     check_totals();
     return std::move(report_);
   }
@@ -187,6 +189,7 @@ class Verifier {
       flags->assign(seqs_.size(), false);
     }
     fixed_.assign(seqs_.size(), 0);
+    clusters_.assign(seqs_.size(), 0);
     return ok();
   }
 
@@ -356,13 +359,29 @@ class Verifier {
                   number(label->cluster));
       }
       note_cluster(label->cluster);
+      if (label->state == LabelState::kAssigned) ++assigned_counts_[epoch];
       if (epoch != current_) return;
       labelled_[*at] = true;
+      clusters_[*at] = label->cluster.value();
       if (label->state != LabelState::kConfirmed) return;
       confirmed_[*at] = true;
       if (fixed_[*at] != label->cluster.value()) {
         violation(what + ": confirmed in cluster " + number(label->cluster) +
                   " but fixed to " + number(fixed_[*at]));
+      }
+    });
+  }
+
+  Result<void> walk_must_not() {
+    return walk<2>(Family::kMustNot, [&](const auto& key, auto) {
+      const auto at = position_of("a rejection", key[0]);
+      if (!at.has_value()) return;
+      if (key[1] == 0) {
+        violation("image " + number(key[0]) + " is ruled out of no cluster");
+      } else if (clusters_[*at] == key[1]) {
+        violation("image " + number(key[0]) + " is in cluster " +
+                  number(key[1]) + " of epoch " + number(current_) +
+                  ", which is ruled out for it");
       }
     });
   }
@@ -422,16 +441,54 @@ class Verifier {
   }
 
   Result<void> walk_embeddings() {
-    return walk<2>(Family::kEmbeddings, [&](const auto& key, auto value) {
-      const auto [epoch, seq] = key;
-      const std::string what =
-          "embedding of image " + number(seq) + " in epoch " + number(epoch);
-      position_of("an embedding", seq);
-      if (!check_epoch(what, epoch)) return;
-      const auto record = epochs_.find(epoch);
-      check_vector(what, value,
-                   record == epochs_.end() ? 0 : record->second.embedding_dim);
-    });
+    std::vector<std::array<std::uint64_t, 2>> keys;
+    const auto check = [&]() -> Result<void> {
+      std::vector<bool> has_label(keys.size(), false);
+      SHOAL_TRY(database_.multi_get(
+          database_.family(Family::kLabels), keys.size(),
+          [&](std::size_t i) { return make_key(keys[i][0], keys[i][1]); },
+          [&](std::size_t i, std::string_view value) -> Result<void> {
+            has_label[i] = true;
+            const auto label = internal::decode_label(value);
+            if (label.has_value() &&
+                label.value().state == LabelState::kAssigned) {
+              ++embedded_counts_[keys[i][0]];
+            }
+            return ok();
+          }));
+      for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (has_label[i]) continue;
+        violation("image " + number(keys[i][1]) +
+                  " has an embedding but no label in epoch " +
+                  number(keys[i][0]));
+      }
+      keys.clear();
+      return ok();
+    };
+    Database::Handle* const family = database_.family(Family::kEmbeddings);
+    const auto walked = database_.scan(
+        family, "", "", Database::Direction::kForward,
+        [&](std::string_view key, std::string_view value) -> Result<bool> {
+          const auto numbers =
+              take(internal::split_key<2>(key), "column family embeddings");
+          if (!numbers.has_value()) return true;
+          const auto [epoch, seq] = *numbers;
+          const std::string what = "embedding of image " + number(seq) +
+                                   " in epoch " + number(epoch);
+          position_of("an embedding", seq);
+          if (!check_epoch(what, epoch)) return true;
+          const auto record = epochs_.find(epoch);
+          check_vector(
+              what, value,
+              record == epochs_.end() ? 0 : record->second.embedding_dim);
+          keys.push_back(*numbers);
+          if (keys.size() == kChunk) {
+            SHOAL_TRY(check());
+          }
+          return true;
+        });
+    SHOAL_TRY(forgive_damage(walked, family));
+    return forgive_damage(check(), database_.family(Family::kLabels));
   }
 
   Result<void> walk_clusters() {
@@ -465,9 +522,18 @@ class Verifier {
   }
 
   Result<void> walk_models() {
-    return walk<1>(Family::kModels, [&](const auto& key, auto) {
-      check_epoch("a model", key[0]);
-    });
+    std::set<std::uint64_t> found;
+    SHOAL_TRY(walk<1>(Family::kModels, [&](const auto& key, auto) {
+      if (check_epoch("a model", key[0])) found.insert(key[0]);
+    }));
+    for (const auto& [epoch, record] : epochs_) {
+      if ((record.status == EpochStatus::kPublished ||
+           record.status == EpochStatus::kHeld) &&
+          found.count(epoch) == 0) {
+        violation("epoch " + number(epoch) + " has no model");
+      }
+    }
+    return ok();
   }
 
   /// What is kept beyond images and epochs: it has to decode, and the totals
@@ -547,6 +613,18 @@ class Verifier {
     }
   }
 
+  /// A label that the nearest centroid gave comes from an embedding.
+  void check_embeddings() {
+    for (const auto& [epoch, assigned] : assigned_counts_) {
+      const std::uint64_t embedded = embedded_counts_[epoch];
+      if (embedded != assigned) {
+        violation("epoch " + number(epoch) + " has " + number(assigned) +
+                  " assigned images, but embeddings of " + number(embedded) +
+                  " of them");
+      }
+    }
+  }
+
   void check_totals() {
     report_.pending = static_cast<std::uint64_t>(
         std::count(pending_.begin(), pending_.end(), true));
@@ -592,11 +670,14 @@ class Verifier {
   std::vector<bool> has_bytes_;
   std::vector<bool> arrived_;
   std::vector<bool> pending_;
-  std::vector<bool> labelled_;        ///< in the current epoch
-  std::vector<bool> confirmed_;       ///< in the current epoch
-  std::vector<std::uint64_t> fixed_;  ///< cluster, 0 when not fixed
-  std::map<std::uint64_t, std::uint64_t> label_counts_;  ///< by epoch
-  std::map<EpochCluster, Count> counts_;                 ///< of members
+  std::vector<bool> labelled_;           ///< in the current epoch
+  std::vector<bool> confirmed_;          ///< in the current epoch
+  std::vector<std::uint64_t> fixed_;     ///< cluster, 0 when not fixed
+  std::vector<std::uint64_t> clusters_;  ///< in the current epoch
+  std::map<std::uint64_t, std::uint64_t> label_counts_;     ///< by epoch
+  std::map<std::uint64_t, std::uint64_t> assigned_counts_;  ///< by epoch
+  std::map<std::uint64_t, std::uint64_t> embedded_counts_;  ///< of those
+  std::map<EpochCluster, Count> counts_;                    ///< of members
   std::vector<EpochCluster> listed_;  ///< cluster records, ascending
   std::uint64_t last_cluster_ = 0;
   std::uint64_t last_correction_ = 0;

@@ -31,7 +31,7 @@ struct VerifyReport {
 /// not decode is a violation, not an error. Run it on a checkpoint or while no
 /// daemon has the store open.
 /// Errors: as open_rocksdb_store read-only; kIo when reading fails.
-/// Cost: reads all bytes; memory for one number per image.
+/// Cost: reads all bytes; memory for a few numbers per image.
 [[nodiscard]] Result<VerifyReport> verify_store(
     const std::filesystem::path& folder);
 

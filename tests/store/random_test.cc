@@ -71,7 +71,8 @@ class RandomOperations : public StoreFixture,
     if (image.fixed.has_value()) {
       return {image.fixed->cluster, LabelState::kConfirmed, 1, 0};
     }
-    const ClusterId cluster = some_cluster(epoch);
+    ClusterId cluster = some_cluster(epoch);
+    if (image.must_not.count(cluster) != 0) cluster = ClusterId();
     const auto state =
         cluster.valid() ? LabelState::kAssigned : LabelState::kUnassigned;
     return {cluster, state, static_cast<float>(below(100)) / 100, 2.5F};
@@ -211,7 +212,7 @@ class RandomOperations : public StoreFixture,
     if (image.fixed.has_value()) {
       image.fixed.reset();
       batch->remove_fixed(*seq);
-    } else if (cluster.valid()) {
+    } else if (cluster.valid() && image.must_not.count(cluster) == 0) {
       CorrectionRecord correction;
       correction.seq = CorrectionSeq(totals_.last_correction.value() + 1);
       totals_.last_correction = correction.seq;
@@ -230,13 +231,24 @@ class RandomOperations : public StoreFixture,
   void reject_from_cluster() {
     const auto seq = some_image();
     if (!seq) return;
+    ModelImage& image = images_.at(*seq);
+    const auto label = current().labels.find(*seq);
+    const bool is_labelled = label != current().labels.end();
+    ClusterId cluster(1 + below(5));
+    if (is_labelled && label->second.cluster.valid() && chance(50)) {
+      cluster = label->second.cluster;
+    }
+    if (image.fixed.has_value() && image.fixed->cluster == cluster) return;
     auto batch = store->new_batch();
-    const ClusterId cluster(1 + below(5));
-    if (images_.at(*seq).must_not.erase(cluster) > 0) {
+    if (image.must_not.erase(cluster) > 0) {
       batch->remove_must_not(*seq, cluster);
     } else {
-      images_.at(*seq).must_not.insert(cluster);
+      image.must_not.insert(cluster);
       batch->put_must_not(*seq, cluster);
+      if (is_labelled && label->second.cluster == cluster) {
+        set_label(*batch, current_, *seq, some_label(current(), image));
+        put_clusters(*batch, current_);
+      }
     }
     commit(std::move(batch));
   }

@@ -41,6 +41,7 @@ class VerifyTest : public StoreFixture {
     epoch.status = EpochStatus::kPublished;
     epoch.embedding_dim = 2;
     batch->put_epoch(epoch);
+    batch->put_epoch_model(kEpoch, "a model");
     batch->set_current_epoch(kEpoch);
     const Label confirmed{ClusterId(5), LabelState::kConfirmed, 1, 0};
     batch->put_label(kEpoch, ImageSeq(1), std::nullopt, assigned(5));
@@ -196,6 +197,24 @@ TEST_F(VerifyTest, TellsFixedLabelsThatDisagreeWithTheCurrentEpoch) {
                  make_key(2), encode(fixed));
   expect_missed("confirmed in cluster 5 but fixed to 0", Family::kFixed,
                 make_key(2));
+}
+
+TEST_F(VerifyTest, TellsImagesInClustersThatAreRuledOut) {
+  expect_told_of("image 1 is in cluster 5 of epoch 1, which is ruled out",
+                 Family::kMustNot, make_key(1, 5), "");
+  expect_told_of("image 1 is ruled out of no cluster", Family::kMustNot,
+                 make_key(1, 0), "");
+}
+
+TEST_F(VerifyTest, TellsEmbeddingsAndLabelsThatDisagree) {
+  expect_missed("epoch 1 has 1 assigned images, but embeddings of 0",
+                Family::kEmbeddings, make_key(1, 1));
+  expect_told_of("image 4 has an embedding but no label in epoch 1",
+                 Family::kEmbeddings, make_key(1, 4), std::string(4, '\0'));
+}
+
+TEST_F(VerifyTest, TellsAnEpochWithoutAModel) {
+  expect_missed("epoch 1 has no model", Family::kModels, make_key(1));
 }
 
 TEST_F(VerifyTest, TellsWhatIsLeftOfRemovedImages) {
