@@ -94,11 +94,14 @@ class Daemon:
         """The shoal-refine child, or None."""
         path = "/proc/%d/task" % self.process.pid
         for task in os.listdir(path):
-            children = pathlib.Path(path, task, "children")
-            for pid in children.read_text().split():
-                if "shoal-refine" in pathlib.Path(
-                        "/proc", pid, "cmdline").read_text():
-                    return int(pid)
+            try:
+                children = pathlib.Path(path, task, "children").read_text()
+                for pid in children.split():
+                    if "shoal-refine" in pathlib.Path(
+                            "/proc", pid, "cmdline").read_text():
+                        return int(pid)
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # the thread or the child has just ended
         return None
 
 
