@@ -21,13 +21,18 @@ struct LoadOptions {
   std::size_t window = 64;  ///< unanswered images per client
   std::uint64_t images = 0;
   std::chrono::seconds longest{60};  ///< then no further image is sent
+  /// Images per second of all clients together, each sent when its time has
+  /// come however late the answers are; 0: as fast as they are answered.
+  double rate = 0;
 };
 
 struct LoadResult {
-  std::uint64_t images = 0;       ///< stored or assigned
-  std::uint64_t bytes = 0;        ///< of them
-  double seconds = 0;             ///< first sent to last answered
-  std::vector<double> latencies;  ///< sent to answered, seconds, each image
+  std::uint64_t images = 0;  ///< stored or assigned
+  std::uint64_t bytes = 0;   ///< of them
+  double seconds = 0;        ///< first sent to last answered
+  /// Sent to answered, seconds, each image; with a rate from when it was due.
+  std::vector<double> latencies;
+  std::vector<std::chrono::steady_clock::time_point> sent_at;  ///< of each
 };
 
 /// Clients that send images as fast as they are answered, each on a thread of
@@ -54,7 +59,7 @@ class Load {
     std::thread thread;
     Result<LoadResult> result = LoadResult{};
   };
-  Result<LoadResult> run_client();
+  Result<LoadResult> run_client(int number);
 
   const JpegSource& source_;
   const LoadOptions options_;

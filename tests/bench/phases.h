@@ -25,6 +25,8 @@ struct Bench {
   std::uint64_t images = 5'000;  ///< of one measurement
   int rounds = 3;                ///< measurements of which the median counts
   std::uint64_t queries = 2'000;
+  double rate = 50;                  ///< images/s of the refine phase
+  double query_rate = 100;           ///< queries/s of the refine phase
   std::chrono::seconds longest{60};  ///< of one measurement
 
   const JpegSource* jpegs = nullptr;
@@ -39,6 +41,11 @@ Result<void> run_ingest(const Bench& bench, bool paused);
 /// Latency of queries by one client that asks one at a time: idle, and while
 /// the clients of the ingest phase send as fast as they are answered.
 Result<void> run_queries(const Bench& bench);
+
+/// Latency of ingest to `stored` and of queries by id, at a steady rate of
+/// each, for Bench::longest before and after a relearning run over
+/// Bench::images images and while it is in progress.
+Result<void> run_refinement(const Bench& bench);
 
 /// Images/s from `stored` to `assigned`, against the bare extractor on the
 /// same images, decoded before.

@@ -24,6 +24,7 @@ const std::map<std::string, Phase>& phases() {
       {"ingest", [](const Bench& b) { return run_ingest(b, false); }},
       {"paused", [](const Bench& b) { return run_ingest(b, true); }},
       {"query", shoal::bench::run_queries},
+      {"refine", shoal::bench::run_refinement},
       {"e2e", shoal::bench::run_end_to_end},
       {"assign", shoal::bench::run_assign}};
   return kPhases;
@@ -45,7 +46,8 @@ int main(int argc, char** argv) {
                  "first of its four ports; without --bin: of one that runs");
   app.add_option("--phases", wanted,
                  "ingest: to stored; paused: the same, nothing else at work; "
-                 "query: latency idle and under load; e2e: to assigned; "
+                 "query: latency idle and under load; refine: latency with "
+                 "and without a relearning run; e2e: to assigned; "
                  "assign: latency of the label book")
       ->delimiter(',')
       ->check(CLI::IsMember(phases()));
@@ -64,6 +66,11 @@ int main(int argc, char** argv) {
   app.add_option("--rounds", bench.rounds, "ingest measurements")
       ->check(CLI::Range(1, 100));
   app.add_option("--queries", bench.queries, "queries of each kind");
+  app.add_option("--rate", bench.rate,
+                 "images/s of phase refine; 0: as fast as they are answered")
+      ->check(CLI::Range(0.0, 1e6));
+  app.add_option("--query-rate", bench.query_rate, "queries/s of phase refine")
+      ->check(CLI::Range(0.1, 1e6));
   app.add_option("--seconds", longest, "longest measurement")
       ->check(CLI::Range(1, 3600));
   app.add_flag("--json", json, "print one JSON object per line");

@@ -16,6 +16,7 @@
 #include "engine/views/model_folder.h"
 #include "tests/bench/daemon_process.h"
 #include "tests/bench/load.h"
+#include "tests/bench/open_daemon.h"
 #include "tests/bench/phases.h"
 
 namespace shoal::bench {
@@ -30,29 +31,16 @@ constexpr double kQueryTargetMs = 5;
 constexpr std::size_t kBatch = 32;  ///< views.batch_images
 /// The most that rp_pca can be told to wait for.
 constexpr std::uint64_t kMostPaused = 100'000;
-constexpr std::uint64_t kBootstrapImages = 200;
 constexpr std::uint64_t kMembersPage = 100;
 /// Until the clients are connected and their windows full.
 constexpr seconds kLoadRamp{1};
 constexpr std::uint64_t kUnlimited = 1'000'000;
-constexpr seconds kLongestSettling{300};
 
 double per_second(std::uint64_t count, double taken) {
   return static_cast<double>(count) / taken;
 }
 
 double median(std::vector<double> values) { return quantile(values, 0.5); }
-
-Result<std::unique_ptr<DaemonProcess>> open_daemon(
-    const Bench& bench, std::vector<std::string> settings) {
-  if (bench.bin.empty()) return DaemonProcess::attach(bench.port_base);
-  settings.emplace_back("daemon.log_level=warn");
-  if (!bench.models.empty()) {
-    settings.push_back("views.models=" + bench.models.string());
-  }
-  settings.insert(settings.end(), bench.settings.begin(), bench.settings.end());
-  return DaemonProcess::start(bench.bin, bench.port_base, settings);
-}
 
 /// Appends `count` files in groups, each made durable before the next.
 /// @return images per second
@@ -79,16 +67,6 @@ Result<double> append_raw(const Bench& bench, std::size_t group,
   ::close(fd);
   if (failed) return errno_error("write " + path.string(), error);
   return per_second(written, taken);
-}
-
-LoadOptions ingest_options(const Bench& bench, const DaemonProcess& daemon) {
-  LoadOptions options;
-  options.endpoint = daemon.endpoints().ingest;
-  options.clients = bench.clients;
-  options.window = bench.window;
-  options.images = bench.images;
-  options.longest = bench.longest;
-  return options;
 }
 
 /// Store groups that the daemon has written so far.
@@ -152,16 +130,6 @@ Result<double> bare_rate(const Bench& bench, std::uint64_t images) {
   }
   return per_second(
       images, std::chrono::duration<double>(Clock::now() - start).count());
-}
-
-/// Sends the images that the first epoch is learned from and waits for it.
-Result<void> make_epoch(const Bench& bench, DaemonProcess& daemon) {
-  LoadOptions options = ingest_options(bench, daemon);
-  options.ack = Ack::kAssigned;
-  options.images = kBootstrapImages;
-  options.longest = kLongestSettling;
-  SHOAL_TRY(Load(*bench.jpegs, 0, options).finish());
-  return daemon.wait_for_epoch(kLongestSettling);
 }
 
 /// Asks about random images, and clusters, one query at a time.
