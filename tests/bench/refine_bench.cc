@@ -1,6 +1,7 @@
 // refine-bench: relearning over a large store that is made up: images of some
 // kinds, each view a cloud of points for each kind. Runs shoal-refine on it as
-// shoald would and tells time, peak memory and how well the kinds are found.
+// shoald would and tells time, peak memory and how well the kinds are found,
+// then publishes the result and tells how long that keeps the label thread.
 // docs/benchmarks.md has the commands and their results.
 
 #include <CLI/CLI.hpp>
@@ -21,11 +22,13 @@
 #include "common/file.h"
 #include "common/sha256.h"
 #include "common/time.h"
+#include "daemon/book/cluster_book.h"
 #include "daemon/refine/child_process.h"
 #include "daemon/refine/job.h"
 #include "engine/refine/candidate_file.h"
 #include "engine/score/scores.h"
 #include "store/store.h"
+#include "store/verify.h"
 #include "tests/bench/report.h"
 
 namespace shoal::bench {
@@ -36,6 +39,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kGroup = 1'000;  ///< images written at once
 constexpr double kMiB = 1 << 20;
+/// As the daemon publishes: rows and images of one task of its label thread.
+constexpr std::size_t kRowsPerTask = 256;
+constexpr std::size_t kImagesPerTask = 512;
 /// How often the worker's memory is looked at.
 constexpr std::chrono::milliseconds kSamplePause{50};
 
@@ -202,6 +208,126 @@ Result<WorkerEnd> run_worker(const Settings& settings, const fs::path& job) {
   return end;
 }
 
+/// The times of one kind of task of the label thread.
+class Tasks {
+ public:
+  Tasks(std::string what, Report& report)
+      : what_(std::move(what)), report_(report) {}
+  ~Tasks() {
+    if (seconds_.empty()) return;
+    double sum = 0;
+    for (const double taken : seconds_) sum += taken;
+    const auto tell_ms = [&](const std::string& number, double share) {
+      report_.add(
+          {"publish", what_ + number, 1e3 * quantile(seconds_, share), "ms"});
+    };
+    if (seconds_.size() > 1) {
+      tell_ms(" p50", 0.5);
+      tell_ms(" p99", 0.99);
+    }
+    tell_ms(" longest", 1);
+    report_.add({"publish", what_ + " all", sum, "s"});
+  }
+  Tasks(const Tasks&) = delete;
+  Tasks& operator=(const Tasks&) = delete;
+
+  template <typename Task>
+  auto run(const Task& task) {
+    const auto start = Clock::now();
+    auto result = task();
+    seconds_.push_back(seconds_since(start));
+    return result;
+  }
+
+ private:
+  std::string what_;
+  Report& report_;
+  std::vector<double> seconds_;
+};
+
+std::vector<StagedRow> staged_rows(const LoadedCandidate& loaded,
+                                   const std::vector<ClusterId>& ids,
+                                   std::size_t begin) {
+  const Candidate& candidate = loaded.candidate;
+  std::vector<StagedRow> rows;
+  const std::size_t end = std::min(loaded.seqs.size(), begin + kRowsPerTask);
+  for (std::size_t i = begin; i < end; ++i) {
+    StagedRow row;
+    row.seq = loaded.seqs[i];
+    if (candidate.labels[i] >= 0) {
+      row.label.cluster = ids[static_cast<std::size_t>(candidate.labels[i])];
+      row.label.state = candidate.confirmed[i] != 0 ? LabelState::kConfirmed
+                                                    : LabelState::kAssigned;
+    }
+    row.label.confidence = candidate.confidences[i];
+    row.label.distance = candidate.distances[i];
+    row.embedding =
+        candidate.embeddings.row(static_cast<Eigen::Index>(i)).transpose();
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+/// Publishes the run twice in a copy of the store, as the daemon's label thread
+/// would: how long its tasks keep arrivals waiting. The second time images
+/// have labels before.
+Result<void> publish(const Settings& settings, const fs::path& folder,
+                     const fs::path& copy, const std::string& method,
+                     const LoadedCandidate& loaded, Report& report) {
+  {
+    StoreOptions options;
+    options.folder = folder;
+    SHOAL_TRY(original, open_rocksdb_store(options));
+    SHOAL_TRY(original->checkpoint(copy));
+  }
+  {
+    StoreOptions options;
+    options.folder = copy;
+    SHOAL_TRY(store, open_rocksdb_store(options));
+    std::vector<ActiveView> views;
+    for (std::size_t v = 0; v < settings.dims.size(); ++v) {
+      ActiveView view;
+      view.key = view_key(v, settings.dims[v]);
+      SHOAL_TRY(slot, store->open_view(view.key));
+      view.slot = slot;
+      views.push_back(view);
+    }
+    SHOAL_TRY(book, ClusterBook::open(
+                        *store, views, {}, [](Event) {}, nullptr));
+    for (const std::string time : {"first", "second"}) {
+      const std::string name = method + ", " + time + ": ";
+      SHOAL_TRY(run, book->begin_run(method, "bench"));
+      SHOAL_TRY(ids, book->begin_staging(run, loaded.candidate));
+      Tasks staging(name + "stage 256 rows", report);
+      for (std::size_t i = 0; i < loaded.seqs.size(); i += kRowsPerTask) {
+        const auto rows = staged_rows(loaded, ids, i);
+        SHOAL_TRY(staging.run([&] { return book->stage(rows); }));
+      }
+      Tasks catching(name + "catch up with 512", report);
+      for (bool done = false; !done;) {
+        SHOAL_TRY(end,
+                  catching.run([&] { return book->catch_up(kImagesPerTask); }));
+        done = end;
+      }
+      Tasks flip(name + "flip", report);
+      SHOAL_TRY(flip.run([&] { return book->finish_staging(true, ""); }));
+      Tasks moves(name + "note moves of 512", report);
+      for (bool done = false; !done;) {
+        SHOAL_TRY(end,
+                  moves.run([&] { return book->note_moves(kImagesPerTask); }));
+        done = end;
+      }
+    }
+  }
+  SHOAL_TRY(found, verify_store(copy));
+  report.add({"publish", method + ", broken invariants",
+              static_cast<double>(found.violation_count), "",
+              Row::Target{0, false}});
+  std::error_code ignored;  // The folder for temporary files goes as a whole.
+  fs::remove_all(copy, ignored);
+  return ok();
+}
+
 Result<void> measure(const Settings& settings, const fs::path& store,
                      const fs::path& scratch, const std::string& method,
                      const std::vector<int>& kinds, Report& report) {
@@ -238,7 +364,8 @@ Result<void> measure(const Settings& settings, const fs::path& store,
   report.add({"refine", method + ", images confirmed",
               static_cast<double>(confirmed), ""});
   fs::remove(job.output);
-  return ok();
+  return publish(settings, store, scratch / "published", method, loaded,
+                 report);
 }
 
 Result<void> run(const Settings& settings, Report& report) {
