@@ -261,6 +261,12 @@ class RocksStore final : public Store {
                                         std::size_t limit) const override {
     return seqs_after(Family::kPending, after, limit);
   }
+  Result<std::vector<ImageSeq>> pending_up_to(
+      ImageSeq after, ImageSeq up_to, std::size_t limit) const override {
+    if (!(after < up_to)) return std::vector<ImageSeq>();
+    return seqs_after(Family::kPending, after, limit,
+                      successor(make_key(up_to)));
+  }
   Result<std::vector<ImageSeq>> arrivals(ImageSeq after,
                                          std::size_t limit) const override {
     return seqs_after(Family::kArrivals, after, limit);
@@ -642,11 +648,13 @@ class RocksStore final : public Store {
         });
   }
 
+  /// @param end  key before which to stop; "": none
   Result<std::vector<ImageSeq>> seqs_after(Family family, ImageSeq after,
-                                           std::size_t limit) const {
+                                           std::size_t limit,
+                                           const std::string& end = "") const {
     SHOAL_TRY(check_limit(limit));
     std::vector<ImageSeq> seqs;
-    SHOAL_TRY(list<1>(family, successor(make_key(after)), "", limit,
+    SHOAL_TRY(list<1>(family, successor(make_key(after)), end, limit,
                       [&](const auto& key, auto) -> Result<void> {
                         seqs.emplace_back(key[0]);
                         return ok();

@@ -130,6 +130,10 @@ class Store {
   [[nodiscard]] virtual Result<std::string> image_bytes(ImageSeq seq) const = 0;
   [[nodiscard]] virtual Result<std::vector<ImageSeq>> pending(
       ImageSeq after, std::size_t limit) const = 0;
+  /// As pending, of the images up to and with `up_to`. Marks that were taken
+  /// away beyond it cost nothing.
+  [[nodiscard]] virtual Result<std::vector<ImageSeq>> pending_up_to(
+      ImageSeq after, ImageSeq up_to, std::size_t limit) const = 0;
   /// Seqs of the images that exist.
   [[nodiscard]] virtual Result<std::vector<ImageSeq>> arrivals(
       ImageSeq after, std::size_t limit) const = 0;

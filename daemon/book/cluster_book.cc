@@ -555,7 +555,7 @@ Result<ClusterBook::CaughtUp> ClusterBook::catch_up_after(ImageSeq after,
   EpochState& state = *staging_;
   SHOAL_TRY(page, store_.arrivals(after, limit));
   if (page.empty()) return CaughtUp{after, after, true};
-  SHOAL_TRY(pending, store_.pending(after, limit));
+  SHOAL_TRY(pending, store_.pending_up_to(after, page.back(), limit));
   std::vector<ImageSeq> settled;
   std::set_difference(page.begin(), page.end(), pending.begin(), pending.end(),
                       std::back_inserter(settled));
@@ -581,7 +581,7 @@ Result<ClusterBook::CaughtUp> ClusterBook::catch_up_after(ImageSeq after,
     SHOAL_TRY(commit(std::move(batch), Durability::kBuffered));
   }
   CaughtUp done{page.back(), page.back(), page.size() < limit};
-  if (!pending.empty() && !(page.back() < pending.front())) {
+  if (!pending.empty()) {
     done.settled_up_to = ImageSeq(pending.front().value() - 1);
   }
   return done;

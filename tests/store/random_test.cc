@@ -357,6 +357,20 @@ class RandomOperations : public StoreFixture,
   }
 
   // ---- comparing
+  /// Some part of the pending marks, by its bounds and by its length.
+  void compare_pending_part(const std::vector<ImageSeq>& pending) {
+    const ImageSeq after(below(80));
+    const ImageSeq up_to(below(80));
+    const std::size_t limit = 1 + below(20);
+    std::vector<ImageSeq> part;
+    for (const ImageSeq seq : pending) {
+      if (after < seq && !(up_to < seq) && part.size() < limit) {
+        part.push_back(seq);
+      }
+    }
+    ASSERT_EQ(store->pending_up_to(after, up_to, limit).value(), part);
+  }
+
   void compare() {
     std::vector<ImageSeq> seqs;
     std::vector<ImageSeq> pending;
@@ -366,6 +380,7 @@ class RandomOperations : public StoreFixture,
     }
     ASSERT_EQ(store->arrivals(ImageSeq(), 60'000).value(), seqs);
     ASSERT_EQ(store->pending(ImageSeq(), 60'000).value(), pending);
+    compare_pending_part(pending);
     ASSERT_EQ(store->ingest_totals().value().stored, stored_);
     ASSERT_EQ(store->label_totals().value().completed, totals_.completed);
     ASSERT_EQ(store->label_totals().value().deleted, totals_.deleted);
