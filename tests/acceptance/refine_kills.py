@@ -38,6 +38,8 @@ class Feeder(threading.Thread):
         self.ingest = Ingest(daemon, window=8, timeout=2)
         self.images = images
         self.acknowledged = set()
+        #: Whoever holds it keeps the next images back.
+        self.turn = threading.Lock()
         self.stop = threading.Event()
         self.error = None
 
@@ -48,7 +50,9 @@ class Feeder(threading.Thread):
                 batch = [("more-%d" % (number + i),
                           self.images[(number + i) % len(self.images)])
                          for i in range(8)]
-                for reply in self.ingest.send_all(batch).values():
+                with self.turn:
+                    replies = self.ingest.send_all(batch)
+                for reply in replies.values():
                     assert reply["status"] in ("stored", "duplicate"), reply
                 self.acknowledged.update(name for name, _ in batch)
                 number += len(batch)
@@ -136,6 +140,7 @@ class World:
         self.rng = rng
         self.query = Query(daemon)
         self.progress = Progress(daemon)
+        self.feeder = None
         self.asker = None
         #: By epoch what each image's cluster was when the epoch was checked.
         self.known = {}
@@ -170,35 +175,27 @@ class World:
         self.query.wait_for(lambda s: not s["refining"], 300, "the run's end")
 
     def listing(self):
-        """Cluster of every labelled image; that each is listed once and that
-        the counts are those of the lists is checked on the way. Arrivals move
-        counts, so lists are taken until nothing arrived in between."""
-        for _ in range(50):
-            before = self.query.ask("clusters")
-            found, twice, sizes = {}, [], {}
-            for entry in before["clusters"]:
+        """Cluster of every image, from the lists of all clusters; that each
+        image is listed once and that the counts are those of the lists is
+        checked on the way. Nothing arrives meanwhile."""
+        with self.feeder.turn:
+            self.query.wait_for(lambda s: s["pending"] == 0, 300,
+                                "the arrivals' labels")
+            clusters = self.query.ask("clusters")
+            listed, sizes = [], {}
+            for entry in clusters["clusters"]:
                 cluster = entry["cluster"]
                 members = list(self.query.pages("members", cluster=cluster))
                 sizes[cluster] = len(members)
-                for member in members:
-                    if member["id"] in found:
-                        twice.append(member["id"])
-                    found[member["id"]] = cluster
+                listed += [(member["id"], cluster) for member in members]
             pool = list(self.query.pages("unassigned"))
-            for member in pool:
-                if member["id"] in found:
-                    twice.append(member["id"])
-                found[member["id"]] = None
-            after = self.query.ask("clusters")
-            if before["clusters"] != after["clusters"] or \
-                    before["unassigned"] != after["unassigned"]:
-                continue
-            assert not twice, twice[:5]
-            counted = {e["cluster"]: e["size"] for e in before["clusters"]}
-            assert sizes == counted, (sizes, counted)
-            assert len(pool) == before["unassigned"]
-            return before["epoch"], found
-        raise AssertionError("the lists never stood still")
+            listed += [(member["id"], None) for member in pool]
+        labels = dict(listed)
+        assert len(labels) == len(listed), "an image is listed twice"
+        counted = {e["cluster"]: e["size"] for e in clusters["clusters"]}
+        assert sizes == counted, (sizes, counted)
+        assert len(pool) == clusters["unassigned"]
+        return clusters["epoch"], labels
 
     def check(self, *allowed):
         """That one of the epochs `allowed` answers, whole."""
@@ -260,7 +257,8 @@ class World:
             self.query.socket.send(msgpack.packb(
                 {"v": 1, "op": "rollback", "epoch": target,
                  "seq": self.query.seq}))
-            time.sleep(self.rng.uniform(0, self.rolling))
+            longest = self.rng.choice((0.02, 0.1, self.rolling))
+            time.sleep(self.rng.uniform(0, longest))
             allowed = (self.current, target)
         else:
             what = "run" if what == "rollback" else what
@@ -358,13 +356,10 @@ def main():
         world.query.wait_for(lambda s: s["pending"] == 0, 300, "the features")
         names = [name for name, _ in images]
         assert world.query.refine()["status"] == "published"
-        world.check(1)
-        correct(world, rng.sample(names, 10))
-        world.known = {}
-        world.check(1)
-
-        feeder = Feeder(daemon, [image for _, image in images])
+        feeder = world.feeder = Feeder(daemon, [image for _, image in images])
         world.asker = Asker(daemon, names)
+        correct(world, rng.sample(names, 10))
+        world.check(1)
         feeder.start()
         world.asker.start()
         try:
