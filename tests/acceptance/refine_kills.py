@@ -94,7 +94,8 @@ class Asker(threading.Thread):
                 name = rng.choice(self.names)
                 try:
                     reply = query.try_ask("image", id=name)
-                    if not reply["ok"] and self.times_down != times_down:
+                    if not reply["ok"] and not (
+                            was_up and self.times_down == times_down):
                         continue  # it shuts down
                     assert reply["ok"] and reply["id"] == name, reply
                     assert reply["state"] != "pending", reply
