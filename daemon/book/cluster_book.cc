@@ -277,7 +277,9 @@ Result<std::size_t> ClusterBook::dense_pool(std::size_t limit) const {
   for (std::size_t i = 0; i < known.size(); ++i) {
     rows.row(static_cast<Eigen::Index>(i)) = known[i].transpose();
   }
-  return rows_with_fellows(rows, *middle);
+  // Two members of a cluster are about sqrt(2) times as far from each other as
+  // from its centre.
+  return rows_with_fellows(rows, std::sqrt(2.0F) * *middle);
 }
 
 // ---------------------------------------------------------- runs and epochs

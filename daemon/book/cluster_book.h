@@ -131,8 +131,8 @@ class ClusterBook {
   Result<void> add_features(const std::vector<Arrival>& arrivals);
 
   /// Of the first `limit` images that came since the current epoch and belong
-  /// to no cluster, how many lie close to each other (rows_with_fellows, the
-  /// radius being the median novelty threshold): the makings of clusters.
+  /// to no cluster, how many lie close to each other (rows_with_fellows, within
+  /// sqrt(2) times the median novelty threshold): the makings of clusters.
   Result<std::size_t> dense_pool(std::size_t limit) const;
 
   // ---- runs and epochs

@@ -18,7 +18,7 @@ namespace {
 
 constexpr double kLeastHeap = 0.1;  ///< share of the rows
 constexpr std::size_t kLeastRows = 2;
-constexpr std::size_t kFewestNeighbours = 3;
+constexpr std::size_t kFewestNeighbours = 5;
 constexpr std::size_t kMostNeighbours = 10;
 constexpr double kLeastPiece = 0.25;  ///< of a cluster that a view splits
 
@@ -138,23 +138,23 @@ std::vector<float> agreement_of(const ConfirmationInput& input) {
 
 }  // namespace
 
-bool looks_like_two(const Matrix& rows) {
+double loosest_cut(const Matrix& rows) {
   std::vector<std::size_t> all(static_cast<std::size_t>(rows.rows()));
   std::iota(all.begin(), all.end(), std::size_t{0});
   if (all.size() > kLookedAt) {
-    return looks_like_two(take_rows(rows, some_of(all)));
+    return loosest_cut(take_rows(rows, some_of(all)));
   }
   const std::size_t n = all.size();
-  if (n < 2 * kLeastRows) return false;
+  if (n < 2 * kLeastRows) return 1;
   const auto least = std::max(
       kLeastRows,
       static_cast<std::size_t>(std::ceil(kLeastHeap * static_cast<double>(n))));
   const std::size_t k =
-      std::min(n - 1, std::clamp(n / 6, kFewestNeighbours, kMostNeighbours));
+      std::min(n - 1, std::clamp(n / 4, kFewestNeighbours, kMostNeighbours));
   const Eigen::MatrixXd graph = neighbour_graph(rows, k);
   const Eigen::VectorXd degrees = graph.rowwise().sum();
   return least_conductance(graph, degrees, spectral_order(graph, degrees),
-                           least) < kLooseCut;
+                           least);
 }
 
 bool views_split(const std::vector<std::vector<int>>& partitions,
@@ -190,17 +190,36 @@ Result<std::vector<std::uint8_t>> choose_confirmed(
       members[static_cast<std::size_t>(input.labels[i])].push_back(i);
     }
   }
+  const auto is_small = [&](const std::vector<std::size_t>& rows) {
+    return rows.size() < static_cast<std::size_t>(options.min_members);
+  };
   const std::vector<float> agreement = agreement_of(input);
   const auto agreed = [&](std::size_t row) {
     if (!(options.min_agreement > 0)) return true;
     return !agreement.empty() &&
            static_cast<double>(agreement[row]) >= options.min_agreement;
   };
-  for (const std::vector<std::size_t>& rows : members) {
-    if (rows.size() < static_cast<std::size_t>(options.min_members)) continue;
-    if (views_split(input.partitions, rows)) continue;
-    SHOAL_TRY(seen, input.rows(some_of(rows)));
-    if (looks_like_two(seen)) continue;
+  std::vector<double> cuts(members.size(), 1);
+  std::vector<double> known_cuts;
+  for (std::size_t c = 0; c < members.size(); ++c) {
+    if (is_small(members[c])) continue;
+    SHOAL_TRY(seen, input.rows(some_of(members[c])));
+    cuts[c] = loosest_cut(seen);
+    known_cuts.push_back(cuts[c]);
+  }
+  double limit = kLooseCut;
+  if (!known_cuts.empty()) {
+    const auto middle =
+        known_cuts.begin() + static_cast<std::ptrdiff_t>(known_cuts.size() / 2);
+    std::nth_element(known_cuts.begin(), middle, known_cuts.end());
+    limit = std::max(limit, kLooserThanOthers * *middle);
+  }
+  for (std::size_t c = 0; c < members.size(); ++c) {
+    const std::vector<std::size_t>& rows = members[c];
+    if (is_small(rows) || cuts[c] < limit ||
+        views_split(input.partitions, rows)) {
+      continue;
+    }
     std::vector<std::size_t> open;
     for (const std::size_t row : rows) {
       if (!input.settled[row]) open.push_back(row);

@@ -29,7 +29,7 @@ struct ConfirmationInput {
   const std::vector<std::vector<int>>& partitions;
   const std::vector<bool>& settled;  ///< (n) fixed before
   int clusters = 0;
-  /// Rows of one cluster, kLookedAt at most, as looks_like_two is to see them:
+  /// Rows of one cluster, kLookedAt at most, as loosest_cut is to see them:
   /// (rows, d).
   std::function<Result<Matrix>(const std::vector<std::size_t>&)> rows;
 };
@@ -37,25 +37,29 @@ struct ConfirmationInput {
 /// The rows whose label a run makes final: of every cluster's open members the
 /// share nearest to the centroid, rounded up, less those on which the views do
 /// not agree enough. A wrong confirmation is for ever, so clusters that are
-/// small or look like two (looks_like_two, views_split) confirm nothing.
+/// small or look like two (loosest_cut, views_split) confirm nothing.
 /// @return (n) 1: confirmed now
 /// Errors: those of `rows`.
 /// Thread-safe. Source: TL paper S3; the guards are ours.
 [[nodiscard]] Result<std::vector<std::uint8_t>> choose_confirmed(
     const ConfirmationInput& input, const ConfirmationOptions& options);
 
-/// True when the rows fall into two heaps: in the graph of every row's nearest
-/// rows (a sixth of them, 3 to 10) there is a cut with a tenth of the rows, two
-/// at least, on each side, that cuts less than kLooseCut of the edges of either
-/// side. A round cloud and a long one hold together, and so do the views of a
-/// turning object, which are a ring: docs/results.md. Of more than kLookedAt
-/// rows only so many, evenly, are looked at.
+/// How easily the rows fall into two heaps: the least share of edges that a cut
+/// of the graph of every row's nearest rows (a quarter of them, 5 to 10) cuts
+/// of either side's, with a tenth of the rows, two at least, on each side. 0:
+/// they fall apart; 1: too few rows. A round cloud and a long one hold
+/// together, and so do the views of a turning object, which are a ring:
+/// docs/results.md. Of more than kLookedAt rows only so many, evenly, are
+/// looked at.
 /// @param rows  (m, d)
 /// Source: Shi & Malik 2000 (the cut's start: the second eigenvector);
 /// Andersen et al. 2006 (the sweep for the least conductance).
-[[nodiscard]] bool looks_like_two(const Matrix& rows);
+[[nodiscard]] double loosest_cut(const Matrix& rows);
 
+/// A cluster looks like two when its loosest cut is below the one, or below
+/// this part of the median of the run's clusters.
 inline constexpr double kLooseCut = 0.03;
+inline constexpr double kLooserThanOthers = 0.45;
 inline constexpr std::size_t kLookedAt = 200;
 
 /// True when the views disagree on whether the rows are one cluster: two views

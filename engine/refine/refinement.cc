@@ -616,7 +616,12 @@ class Run {
       candidate_.concerns.push_back(what + " is " + format_score(value) + ", " +
                                     than + " " + format_score(limit));
     };
-    if (candidate_.churn > options_.max_churn) {
+    const auto labelled_before =
+        std::count_if(constraints_.begin(), constraints_.end(),
+                      [](const auto& row) { return row.previous.valid(); });
+    const bool has_grown = static_cast<double>(constraints_.size()) >=
+                           kGrown * static_cast<double>(labelled_before);
+    if (candidate_.churn > options_.max_churn && !has_grown) {
       say("churn", candidate_.churn, "the limit", options_.max_churn);
     }
     for (const char* const name :

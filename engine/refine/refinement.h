@@ -84,7 +84,9 @@ struct RefinementOptions {
   double max_confirm_share = 0.5;
   /// A new cluster with fewer images is not founded; they go to the pool.
   int min_birth = 2;
-  /// Above this churn a person has to look first (Candidate::concerns).
+  /// Above this churn a person has to look first (Candidate::concerns), unless
+  /// there are kGrown times as many images as had a cluster before: what was
+  /// learned from the first few may be far off.
   double max_churn = 1;
   /// How much lower than the earlier epoch's a score may be, likewise.
   double score_tolerance = 1;
@@ -213,5 +215,6 @@ struct Candidate {
     const RefinementOptions& options, const RunControl& control);
 
 inline constexpr std::size_t kMaxHeldOut = 500;
+inline constexpr double kGrown = 1.5;
 
 }  // namespace shoal

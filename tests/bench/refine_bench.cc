@@ -332,6 +332,8 @@ Result<void> measure(const Settings& settings, const fs::path& store,
                      const fs::path& scratch, const std::string& method,
                      const std::vector<int>& kinds, Report& report) {
   RefineJob job;
+  job.steps = scratch / ("steps-" + method);
+  fs::remove_all(job.steps);  // nothing is gone on with
   job.checkpoint = store;
   job.output = scratch / ("candidate-" + method);
   job.method = method;

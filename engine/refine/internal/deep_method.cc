@@ -309,14 +309,8 @@ Result<Training> prepare(const MethodInput& input, const RunControl& control,
       training_sample(input, training_limit(input), input.options.seed);
   SHOAL_TRY(views, read_rows(input, control, training.rows, kRead));
   training.views = std::move(views);
-  Matrix z;  // for counting, only where nobody says how many
-  if (input.options.clusters == 0) {
-    SHOAL_TRY(model, fit_joined_pca(input, control, training.rows,
-                                    {"count", kRead.end, kRead.end}));
-    z = model->embed(training.views);
-  }
   for (Matrix& view : training.views) scale_to_length_1(view);
-  SHOAL_TRY(count, choose_count(input, control, z,
+  SHOAL_TRY(count, choose_count(input, control, training.views,
                                 free_rows_of(input, training.rows)));
   report(control, "count", kCountEnd);
   training.clusters = count.clusters;

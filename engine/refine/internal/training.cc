@@ -135,9 +135,13 @@ Result<std::unique_ptr<EmbeddingModel>> fit_joined_pca(
                           input.options.embedding_dim);
 }
 
-Result<ChosenCount> choose_count(const MethodInput& input,
-                                 const RunControl& control, const Matrix& z,
-                                 std::size_t free_rows) {
+namespace {
+
+/// @param data  what estimate_cluster_count takes: rows, or several views
+template <typename Data>
+Result<ChosenCount> count_in(const MethodInput& input,
+                             const RunControl& control, const Data& data,
+                             std::size_t free_rows) {
   ChosenCount chosen;
   if (input.options.clusters > 0) {
     chosen.clusters = input.options.clusters;
@@ -147,7 +151,7 @@ Result<ChosenCount> choose_count(const MethodInput& input,
     options.max_clusters = std::max(2, input.options.max_clusters);
     options.seed = input.options.seed;
     options.cancelled = control.cancelled;
-    SHOAL_TRY(count, estimate_cluster_count(z, options));
+    SHOAL_TRY(count, estimate_cluster_count(data, options));
     chosen.clusters = count.clusters;
     chosen.note = count.reason;
   }
@@ -164,6 +168,21 @@ Result<ChosenCount> choose_count(const MethodInput& input,
                    ", since the other images are fixed";
   }
   return chosen;
+}
+
+}  // namespace
+
+Result<ChosenCount> choose_count(const MethodInput& input,
+                                 const RunControl& control, const Matrix& z,
+                                 std::size_t free_rows) {
+  return count_in(input, control, z, free_rows);
+}
+
+Result<ChosenCount> choose_count(const MethodInput& input,
+                                 const RunControl& control,
+                                 const std::vector<Matrix>& views,
+                                 std::size_t free_rows) {
+  return count_in(input, control, views, free_rows);
 }
 
 std::size_t free_rows_of(const MethodInput& input,

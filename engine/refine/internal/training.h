@@ -40,12 +40,18 @@ struct ChosenCount {
   int clusters = 0;
   std::string note;  ///< for people
 };
-/// As asked for, or an estimate on `z`; at least one cluster per group.
+/// As asked for, or an estimate; at least one cluster per group.
 /// @param z  (training rows, d)
 /// @param free_rows  training rows in no group
 [[nodiscard]] Result<ChosenCount> choose_count(const MethodInput& input,
                                                const RunControl& control,
                                                const Matrix& z,
+                                               std::size_t free_rows);
+/// Likewise, the estimate being the consensus of several ways and views.
+/// @param views  per view (training rows, its dim)
+[[nodiscard]] Result<ChosenCount> choose_count(const MethodInput& input,
+                                               const RunControl& control,
+                                               const std::vector<Matrix>& views,
                                                std::size_t free_rows);
 
 /// How many of the training rows are in no group.

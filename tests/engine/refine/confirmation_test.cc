@@ -1,5 +1,6 @@
 #include "engine/refine/confirmation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -50,6 +51,8 @@ struct Found {
     return found;
   }
 };
+
+bool falls_apart(const Matrix& rows) { return loosest_cut(rows) < kLooseCut; }
 
 using Positions = std::vector<std::vector<int>>;
 
@@ -114,6 +117,31 @@ TEST(ChooseConfirmed, AClusterThatViewsSplitConfirmsNothing) {
   EXPECT_EQ(found.confirm({0.2, 0.1, 10})[1].size(), 4U);
 }
 
+TEST(ChooseConfirmed, AClusterThatIsLooserThanTheOthersConfirmsNothing) {
+  // Five clusters of 40; in the last are two heaps that touch.
+  Matrix rows = normal_matrix(200, 6, 9);
+  for (Eigen::Index i = 160; i < 180; ++i) rows(i, 0) += 4.2F;
+  std::vector<int> labels;
+  for (int i = 0; i < 200; ++i) labels.push_back(i / 40);
+  const double cut = loosest_cut(rows.bottomRows(40));
+  EXPECT_GT(cut, kLooseCut);
+  const std::vector<float> distances(200, 1.0F);
+  const std::vector<bool> settled(200, false);
+  const auto chosen =
+      choose_confirmed({labels,
+                        distances,
+                        {},
+                        settled,
+                        5,
+                        [&](const std::vector<std::size_t>& wanted) {
+                          return Result<Matrix>(take_rows(rows, wanted));
+                        }},
+                       {0.5, 0, 10})
+          .value();
+  EXPECT_EQ(std::count(chosen.begin(), chosen.begin() + 160, 1), 80);
+  EXPECT_EQ(std::count(chosen.begin() + 160, chosen.end(), 1), 0);
+}
+
 TEST(ViewsSplit, NeedsTwoViewsAThirdOfThemAndAQuarterOfTheRows) {
   const std::vector<int> whole(8, 1);
   const std::vector<int> quarter = {1, 1, 1, 1, 1, 1, 2, 2};
@@ -132,22 +160,22 @@ TEST(ViewsSplit, NeedsTwoViewsAThirdOfThemAndAQuarterOfTheRows) {
   EXPECT_FALSE(views_split({quarter, quarter}, {0, 1, 2, 3}));
 }
 
-TEST(LooksLikeTwo, TellsTwoHeapsFromOne) {
+TEST(LoosestCut, TellsTwoHeapsFromOne) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     for (const int n : {60, 100, 1000}) {
       Matrix rows = normal_matrix(n, 16, seed);
-      EXPECT_FALSE(looks_like_two(rows)) << seed << " " << n;
+      EXPECT_FALSE(falls_apart(rows)) << seed << " " << n;
       // A long cloud is one heap.
       rows.col(3) *= 4;
-      EXPECT_FALSE(looks_like_two(rows)) << seed << " " << n;
+      EXPECT_FALSE(falls_apart(rows)) << seed << " " << n;
       rows.col(3) /= 4;
       for (int i = 0; i < n; i += 3) rows.row(i).array() += 3;
-      EXPECT_TRUE(looks_like_two(rows)) << seed << " " << n;
+      EXPECT_TRUE(falls_apart(rows)) << seed << " " << n;
     }
   }
 }
 
-TEST(LooksLikeTwo, ARingIsOne) {
+TEST(LoosestCut, ARingIsOne) {
   for (const int n : {36, 72, 500}) {
     Matrix rows(n, 3);
     for (int i = 0; i < n; ++i) {
@@ -155,31 +183,32 @@ TEST(LooksLikeTwo, ARingIsOne) {
           6.2832F * static_cast<float>(i) / static_cast<float>(n);
       rows.row(i) << std::cos(angle), std::sin(angle), 0;
     }
-    EXPECT_FALSE(looks_like_two(rows)) << n;
+    EXPECT_FALSE(falls_apart(rows)) << n;
     // Two of them are two, also one inside the other.
     Matrix both(2 * n, 3);
     both << rows, 10 * rows;
-    EXPECT_TRUE(looks_like_two(both)) << n;
+    EXPECT_TRUE(falls_apart(both)) << n;
   }
 }
 
-TEST(LooksLikeTwo, AFewOddRowsAreNoSecondHeap) {
+TEST(LoosestCut, AFewOddRowsAreNoSecondHeap) {
   Matrix rows = normal_matrix(100, 16, 3);
   for (int i = 0; i < 4; ++i) rows.row(i).array() += 3;
-  EXPECT_FALSE(looks_like_two(rows));
+  EXPECT_FALSE(falls_apart(rows));
 }
 
-TEST(LooksLikeTwo, HandlesFewAndEqualRows) {
-  EXPECT_FALSE(looks_like_two(Matrix(0, 4)));
-  EXPECT_FALSE(looks_like_two(Matrix::Ones(1, 4)));
-  EXPECT_FALSE(looks_like_two(Matrix::Ones(50, 4)));
+TEST(LoosestCut, HandlesFewAndEqualRows) {
+  EXPECT_FALSE(falls_apart(Matrix(0, 4)));
+  EXPECT_FALSE(falls_apart(Matrix::Ones(1, 4)));
+  EXPECT_FALSE(falls_apart(Matrix::Ones(50, 4)));
   Matrix heaps = Matrix::Ones(50, 4);
   heaps.topRows(20).setZero();
-  EXPECT_TRUE(looks_like_two(heaps));
-  // At the least size that may confirm.
-  Matrix ten = normal_matrix(10, 4, 5);
-  ten.topRows(5).array() += 8;
-  EXPECT_TRUE(looks_like_two(ten));
+  EXPECT_TRUE(falls_apart(heaps));
+  // Of heaps with fewer rows than neighbours are looked for nothing is told.
+  Matrix twelve = normal_matrix(12, 4, 5);
+  twelve.topRows(6).array() += 8;
+  EXPECT_TRUE(falls_apart(twelve));
+  EXPECT_FALSE(falls_apart(twelve.middleRows(1, 10)));
 }
 
 }  // namespace
