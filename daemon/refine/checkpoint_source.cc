@@ -77,6 +77,11 @@ Result<std::vector<Matrix>> CheckpointSource::read(
 
 Result<std::vector<RowConstraint>> CheckpointSource::constraints() const {
   SHOAL_TRY(epoch, store_.current_epoch());
+  ImageSeq learned;  // up to this one
+  if (epoch.valid()) {
+    SHOAL_TRY(record, store_.epoch(epoch));
+    learned = record.low_water;
+  }
   std::vector<RowConstraint> constraints;
   constraints.reserve(seqs_.size());
   for (std::size_t begin = 0; begin < seqs_.size(); begin += kPage) {
@@ -95,6 +100,7 @@ Result<std::vector<RowConstraint>> CheckpointSource::constraints() const {
       }
       constraint.must_not = must_not[i];
       if (labels[i]) constraint.previous = labels[i]->cluster;
+      constraint.learned = !(learned < page[i]);
       constraints.push_back(std::move(constraint));
     }
   }
@@ -105,6 +111,8 @@ Result<EarlierEpoch> CheckpointSource::earlier() const {
   EarlierEpoch earlier;
   SHOAL_TRY(epoch, store_.current_epoch());
   if (!epoch.valid()) return earlier;
+  SHOAL_TRY(record, store_.epoch(epoch));
+  earlier.images = record.images;
   SHOAL_TRY(clusters, store_.clusters(epoch));
   std::vector<Vector> centroids;
   for (const ClusterRecord& cluster : clusters) {

@@ -504,7 +504,9 @@ class Run {
     SHOAL_TRY(model, source_.over_stored(std::move(result_.model)));
     candidate.model = std::move(model);
     candidate.embeddings = std::move(result_.embeddings);
-    candidate.churn = find_churn(constraints_, candidate);
+    candidate.churn = find_churn(constraints_, candidate, false);
+    candidate.scores["churn_of_learned"] =
+        find_churn(constraints_, candidate, true);
     SHOAL_TRY(add_embedding_scores(options_.seed, candidate));
     add_changes(constraints_, candidate);
     report(control_, "compare", 0.95);
@@ -616,13 +618,12 @@ class Run {
       candidate_.concerns.push_back(what + " is " + format_score(value) + ", " +
                                     than + " " + format_score(limit));
     };
-    const auto labelled_before =
-        std::count_if(constraints_.begin(), constraints_.end(),
-                      [](const auto& row) { return row.previous.valid(); });
-    const bool has_grown = static_cast<double>(constraints_.size()) >=
-                           kGrown * static_cast<double>(labelled_before);
-    if (candidate_.churn > options_.max_churn && !has_grown) {
-      say("churn", candidate_.churn, "the limit", options_.max_churn);
+    const double churn = candidate_.scores.at("churn_of_learned");
+    const bool has_grown = earlier_.images > 0 &&
+                           static_cast<double>(constraints_.size()) >=
+                               kGrown * static_cast<double>(earlier_.images);
+    if (churn > options_.max_churn && !has_grown) {
+      say("churn", churn, "the limit", options_.max_churn);
     }
     for (const char* const name :
          {"views_silhouette", "views_neighbours", "held_out_right"}) {

@@ -38,12 +38,16 @@ struct RowConstraint {
   std::vector<ClusterId> must_not;  ///< never in these
   ClusterId previous;  ///< label in the epoch before; none: unassigned or new
   bool by_person = false;  ///< a person fixed it, not an earlier run
+  /// The earlier epoch's run learned from it; else it came since, and
+  /// `previous` is only where the epoch put it.
+  bool learned = true;
 };
 
 /// The epoch that a run builds on and is compared with.
 struct EarlierEpoch {
   /// Every cluster of it, also those without images.
   std::vector<ClusterId> clusters;
+  std::uint64_t images = 0;  ///< that it was learned from; 0: not known
   /// Its model and centroids (of the clusters at the same positions), to tell
   /// where it would put an image; none where the model cannot be used.
   std::unique_ptr<EmbeddingModel> model;
@@ -84,9 +88,9 @@ struct RefinementOptions {
   double max_confirm_share = 0.5;
   /// A new cluster with fewer images is not founded; they go to the pool.
   int min_birth = 2;
-  /// Above this churn a person has to look first (Candidate::concerns), unless
-  /// there are kGrown times as many images as had a cluster before: what was
-  /// learned from the first few may be far off.
+  /// Above this churn of the images that the earlier run learned from a person
+  /// has to look first (Candidate::concerns), unless there are kGrown times as
+  /// many images now: what was learned from the first few may be far off.
   double max_churn = 1;
   /// How much lower than the earlier epoch's a score may be, likewise.
   double score_tolerance = 1;
@@ -193,7 +197,9 @@ struct Candidate {
   /// (docs/protocol.md); "views_silhouette", "views_neighbours",
   /// "held_out_right", and the earlier epoch's as "earlier_...".
   std::map<std::string, double> scores;
-  double churn = 0;  ///< share of free rows with a previous label that moved
+  /// Share of free rows with a previous label that moved; scores has that of
+  /// the learned ones among them as "churn_of_learned".
+  double churn = 0;
   /// Why a person should look before this is published; empty: nothing.
   std::vector<std::string> concerns;
 };

@@ -88,11 +88,12 @@ std::vector<float> find_thresholds(
 }
 
 double find_churn(const std::vector<RowConstraint>& constraints,
-                  const Candidate& candidate) {
+                  const Candidate& candidate, bool learned_only) {
   std::size_t free = 0;
   std::size_t moved = 0;
   for (std::size_t i = 0; i < constraints.size(); ++i) {
-    if (constraints[i].fixed.valid() || !constraints[i].previous.valid()) {
+    if (constraints[i].fixed.valid() || !constraints[i].previous.valid() ||
+        (learned_only && !constraints[i].learned)) {
       continue;
     }
     ++free;

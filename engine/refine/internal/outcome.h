@@ -19,8 +19,9 @@ void measure_rows(const MethodResult& result, Candidate& candidate);
     std::size_t clusters, const RefinementOptions& options);
 
 /// Share of the free rows with an earlier cluster that are elsewhere now.
+/// @param learned_only  of those alone that the earlier run learned from
 [[nodiscard]] double find_churn(const std::vector<RowConstraint>& constraints,
-                                const Candidate& candidate);
+                                const Candidate& candidate, bool learned_only);
 
 /// "inertia" and, over a sample, "silhouette" in the embedding.
 [[nodiscard]] Result<void> add_embedding_scores(std::uint64_t seed,

@@ -283,6 +283,17 @@ TEST(EarlierEpoch, AWorseRunRaisesEveryConcern) {
     EXPECT_EQ(bad.clusters[static_cast<std::size_t>(bad.labels[i])].id,
               constraints[i].fixed);
   }
+  // Nor is churn one where there are many more images than it was learned from.
+  EarlierEpoch young =
+      epoch_of(run(scene.features, std::vector<RowConstraint>(kImages),
+                   with_clusters(kKinds))
+                   .value());
+  young.images = kImages / 2;
+  const Candidate grown = run_refinement(BadMethod(), scene.features,
+                                         constraints, young, options, {})
+                              .value();
+  ASSERT_EQ(grown.concerns.size(), 3U);
+  EXPECT_EQ(grown.concerns[0].find("churn"), std::string::npos);
   // A right run on the same images raises none.
   const Candidate good =
       run(scene.features, constraints, options, earlier).value();
@@ -295,6 +306,20 @@ TEST(EarlierEpoch, AWorseRunRaisesEveryConcern) {
                              options, {})
                   .value()
                   .concerns.empty());
+}
+
+TEST(EarlierEpoch, WhereArrivalsWerePutIsNoChurnOfWhatWasLearned) {
+  Scene scene = make_scene(kImages, kKinds, 9);
+  auto constraints = labelled(scene.truth);
+  // The last half came since, and was put anywhere.
+  for (std::size_t i = kImages / 2; i < kImages; ++i) {
+    constraints[i].learned = false;
+    constraints[i].previous = ClusterId(1);
+  }
+  const Candidate candidate =
+      run(scene.features, constraints, with_clusters(kKinds)).value();
+  EXPECT_NEAR(candidate.churn, 0.375, 0.01);
+  EXPECT_NEAR(candidate.scores.at("churn_of_learned"), 0, 0.01);
 }
 
 TEST(EarlierEpoch, WhatPeopleFixedIsNeverHeldOut) {
