@@ -464,7 +464,7 @@ std::vector<Field> make_fields() {
     s.integer("threads", &RefineConfig::threads, 1, {0, 1024}, "threads",
               kReloads,
               "Threads of the relearning worker. 0: all hardware threads.");
-    s.integer("nice", &RefineConfig::nice, 10, {0, 19}, "", kReloads,
+    s.integer("nice", &RefineConfig::nice, 19, {0, 19}, "", kReloads,
               "Its scheduling priority as in nice(1): 19 is the most "
               "yielding.");
     s.integer("seed", &RefineConfig::seed, 0, {0, 4'294'967'295}, "", kReloads,
