@@ -135,11 +135,12 @@ def check_usage(bin_dir, data, folder):
         done = shoal_eval(bin_dir, *good, *several, status=2)
         assert "one of --methods, --stream and --fea" in done.stderr, several
     for apart in (("--methods", "km"), ("--features-only",),
-                  ("--transfer-net", "x"), ("--map-images", "9")):
+                  ("--map-images", "9")):
         done = shoal_eval(bin_dir, *good, "--stream", *apart, status=2)
         assert "excludes" in done.stderr and apart[0] in done.stderr, done
     for alone in (("--refine-every", "9"), ("--order", "both"),
-                  ("--refine-method", "km"), ("--confirm-share", "0")):
+                  ("--refine-method", "km"), ("--confirm-share", "0"),
+                  ("--transfer-rounds", "2"), ("--max-churn", "1")):
         done = shoal_eval(bin_dir, *good, "--methods", "km", *alone, status=2)
         assert alone[0] + " requires --stream" in done.stderr, done
     for wrong in (("--order", "sorted"), ("--refine-every", "0"),
@@ -161,7 +162,8 @@ def check_usage(bin_dir, data, folder):
         assert not (folder / "results.json").exists()
     for options, complaint in (
             (("--refine-method", "kmeans"), "is called 'kmeans'"),
-            (("--clusters", "61"), "61 clusters of 60")):
+            (("--clusters", "61"), "61 clusters of 60"),
+            (("--transfer-net", "no_net"), "no_net")):
         done = shoal_eval(bin_dir, *clustering, "--stream", *options, status=1)
         assert complaint in done.stderr, (options, done.stderr)
         assert not (folder / "stream.json").exists()
@@ -266,6 +268,26 @@ def check_cluster_count(bin_dir, data, folder):
     assert 10 <= row["k"] <= 40, row
 
 
+def check_transfer(bin_dir, data, folder):
+    """HOG alone is clustered; a net learns what is confirmed."""
+    out = folder / "transfer"
+    shoal_eval(bin_dir, "--data", data / "caltech101-20", "--models",
+               data / "models", "--views", "hog", "--transfer-net",
+               "mobilenet_v2", "--transfer-rounds", "3", "--cache",
+               folder / "cache4", "--limit", "500", "--stream", "--order",
+               "random", "--refine-every", "1000", "--refine-method", "km",
+               "--confirm-agreement", "0", "--out", out)
+    run, = [row for row in json.loads((out / "stream.json").read_text())
+            if row["row"] == "run"]
+    rounds = [entry["nmi"] for entry in run["rounds"]]
+    print("HOG, then with what the net learned: NMI %s"
+          % ", ".join("%.3f" % nmi for nmi in rounds))
+    assert len(rounds) == 4, run
+    assert rounds[-1] > rounds[0] + 0.1, rounds
+    assert "3 transfer rounds with mobilenet_v2" in run["note"], run["note"]
+    assert 0.4 * 500 < run["confirmed"] <= 0.5 * 500, run["confirmed"]
+
+
 def check_stream(bin_dir, data, folder):
     """A part of COIL-20 through the online path, in both orders."""
     out = folder / "stream"
@@ -340,6 +362,7 @@ def main():
         check_methods(bin_dir, data, folder)
         check_cluster_count(bin_dir, data, folder)
         check_stream(bin_dir, data, folder)
+        check_transfer(bin_dir, data, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
