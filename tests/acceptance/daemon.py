@@ -278,6 +278,17 @@ def labelled_folder(folder, pattern="*"):
             for path in sorted(pathlib.Path(folder).glob("*/" + pattern))]
 
 
+def rendered_images(bin_dir, per_kind, side):
+    """(id, bytes) of images drawn by shoal-demo-images: 20 kinds of shapes,
+    `side` pixels wide."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([pathlib.Path(bin_dir) / "shoal-demo-images", folder,
+                        "-n", str(per_kind), "--side", str(side)], check=True,
+                       stdout=subprocess.DEVNULL)
+        return [("%s/%s" % (kind, path.name), path.read_bytes())
+                for path, kind in labelled_folder(folder, "*.jpg")]
+
+
 def shuffled_images(folder):
     """(id, bytes) of every image of a folder of classes, always in the same
     random order, and each one's class by id."""

@@ -6,13 +6,12 @@ usage: kills.py BIN-DIR [KILLS]"""
 import random
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 import pathlib
 
-from daemon import Daemon, Ingest, Query
+from daemon import Daemon, Ingest, Query, rendered_images
 
 CLIENTS = 4
 IMAGES_PER_KIND = 60
@@ -62,12 +61,8 @@ def main():
     bin_dir = pathlib.Path(sys.argv[1])
     kills = int(sys.argv[2]) if len(sys.argv) > 2 else 20
     rng = random.Random(4)
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n",
-                        str(IMAGES_PER_KIND), "--side", "96"], check=True,
-                       stdout=subprocess.DEVNULL)
-        images = [path.read_bytes()
-                  for path in sorted(pathlib.Path(folder).glob("*/*.jpg"))]
+    images = [image for _, image in
+              rendered_images(bin_dir, IMAGES_PER_KIND, 96)]
     rng.shuffle(images)
     share = len(images) // CLIENTS
     acknowledged = {}

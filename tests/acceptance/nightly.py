@@ -9,10 +9,9 @@ import pathlib
 import shlex
 import subprocess
 import sys
-import tempfile
 import time
 
-from daemon import Daemon, Ingest, Query
+from daemon import Daemon, Ingest, Query, rendered_images
 
 
 class Unit:
@@ -43,12 +42,7 @@ class Unit:
 
 def main():
     bin_dir, unit_file = pathlib.Path(sys.argv[1]), sys.argv[2]
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n", "20",
-                        "--side", "96"], check=True,
-                       stdout=subprocess.DEVNULL)
-        images = [("%s/%s" % (path.parent.name, path.name), path.read_bytes())
-                  for path in sorted(pathlib.Path(folder).glob("*/*.jpg"))]
+    images = rendered_images(bin_dir, 20, 96)
     with Daemon(bin_dir, "--set", "refine.clusters=20", "--set",
                 "refine.min_new_images=1", "--set",
                 "bootstrap.min_images=10000") as daemon:

@@ -11,11 +11,10 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
-from daemon import Daemon
+from daemon import Daemon, rendered_images
 
 sys.path.insert(0, sys.argv[2])
 import shoal  # noqa: E402  (it is not installed)
@@ -368,13 +367,7 @@ def too_large(bin_dir, images):
 
 def main():
     bin_dir = pathlib.Path(sys.argv[1])
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n", "12",
-                        "--side", "96"], check=True,
-                       stdout=subprocess.DEVNULL)
-        images = [("%s/%s" % (path.parent.name, path.name),
-                   path.read_bytes())
-                  for path in sorted(pathlib.Path(folder).glob("*/*.jpg"))]
+    images = rendered_images(bin_dir, 12, 96)
     with Daemon(bin_dir, "--set", "refine.clusters=20", "--set",
                 "bootstrap.min_images=10000", views=("hog", "color")
                 ) as daemon, shoal.Client(port_base=daemon.port) as client:

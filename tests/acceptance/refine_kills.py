@@ -11,14 +11,13 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 import msgpack
 import zmq
 
-from daemon import Daemon, Ingest, Query
+from daemon import Daemon, Ingest, Query, rendered_images
 
 KINDS = 20
 IMAGES_PER_KIND = 100
@@ -345,12 +344,7 @@ def main():
     worker_kills = int(sys.argv[2]) if len(sys.argv) > 2 else 6
     daemon_kills = int(sys.argv[3]) if len(sys.argv) > 3 else 6
     rng = random.Random(8)
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n",
-                        str(IMAGES_PER_KIND), "--side", "64"], check=True,
-                       stdout=subprocess.DEVNULL)
-        images = [("%s/%s" % (path.parent.name, path.name), path.read_bytes())
-                  for path in sorted(pathlib.Path(folder).glob("*/*.jpg"))]
+    images = rendered_images(bin_dir, IMAGES_PER_KIND, 64)
     with Daemon(bin_dir, *options_of("km", 0)) as daemon:
         world = World(daemon, rng)
         Ingest(daemon).send_all(images)

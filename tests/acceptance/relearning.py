@@ -7,12 +7,11 @@ usage: relearning.py BIN-DIR"""
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 
-from daemon import Daemon, Ingest, Query
+from daemon import Daemon, Ingest, Query, rendered_images
 
 OPTIONS = ("--set", "bootstrap.min_images=10000")
 
@@ -122,12 +121,7 @@ def begins_by_itself(bin_dir, known, new):
 
 def main():
     bin_dir = pathlib.Path(sys.argv[1])
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n", "40",
-                        "--side", "96"], check=True,
-                       stdout=subprocess.DEVNULL)
-        images = [("%s/%s" % (path.parent.name, path.name), path.read_bytes())
-                  for path in sorted(pathlib.Path(folder).glob("*/*.jpg"))]
+    images = rendered_images(bin_dir, 40, 96)
     with tempfile.TemporaryDirectory() as data_dir:
         before = goes_on(bin_dir, pathlib.Path(data_dir), images)
         is_held(bin_dir, pathlib.Path(data_dir), before)

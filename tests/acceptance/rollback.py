@@ -8,9 +8,8 @@ import pathlib
 import random
 import subprocess
 import sys
-import tempfile
 
-from daemon import Daemon, Ingest, Query
+from daemon import Daemon, Ingest, Query, rendered_images
 
 KINDS = 12
 
@@ -37,12 +36,7 @@ def differing(expected, found, but=()):
 
 def main():
     bin_dir = pathlib.Path(sys.argv[1])
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n", "40",
-                        "--side", "96"], check=True,
-                       stdout=subprocess.DEVNULL)
-        images = [("%s/%s" % (path.parent.name, path.name), path.read_bytes())
-                  for path in sorted(pathlib.Path(folder).glob("*/*.jpg"))]
+    images = rendered_images(bin_dir, 40, 96)
     first, later = images[0::2], images[1::2]
     rng = random.Random(5)
     # Several views, so that runs have something to confirm.

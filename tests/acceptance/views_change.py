@@ -7,20 +7,14 @@ usage: views_change.py BIN-DIR"""
 import pathlib
 import subprocess
 import sys
-import tempfile
 
 from bad_input import png
-from daemon import Daemon, Ingest, Query
+from daemon import Daemon, Ingest, Query, rendered_images
 
 
 def main():
     bin_dir = pathlib.Path(sys.argv[1])
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n", "15",
-                        "--side", "64"], check=True,
-                       stdout=subprocess.DEVNULL)
-        images = [("%s/%s" % (path.parent.name, path.name), path.read_bytes())
-                  for path in sorted(pathlib.Path(folder).glob("*/*.jpg"))]
+    images = rendered_images(bin_dir, 15, 64)
     # One image that cannot be decoded stays in the pool through all of it.
     broken = png(50, 40, b"\xaa" * 400)
     first = ["--set", "refine.clusters=8"]

@@ -6,22 +6,15 @@ usage: worker.py BIN-DIR"""
 import os
 import pathlib
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 
-from daemon import Daemon, Ingest, Query
+from daemon import Daemon, Ingest, Query, rendered_images
 
 
 def main():
     bin_dir = pathlib.Path(sys.argv[1])
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([bin_dir / "shoal-demo-images", folder, "-n", "40",
-                        "--side", "96"], check=True,
-                       stdout=subprocess.DEVNULL)
-        images = [("%s/%s" % (path.parent.name, path.name), path.read_bytes())
-                  for path in sorted(pathlib.Path(folder).glob("*/*.jpg"))]
+    images = rendered_images(bin_dir, 40, 96)
     first, later = images[0::2], images[1::2]
     with Daemon(bin_dir, "--set", "refine.clusters=20", "--set",
                 "bootstrap.min_images=10000") as daemon:
