@@ -443,10 +443,11 @@ std::vector<Field> make_fields() {
               "images", kReloads,
               "A new cluster with fewer images is not founded: they stay "
               "unassigned.");
-    s.real("max_churn", &RefineConfig::max_churn, 0.5, 0.0, 1.0, kReloads,
+    s.real("max_churn", &RefineConfig::max_churn, 0.8, 0.0, 1.0, kReloads,
            "A run that moves a larger share of the images that the current "
            "epoch was learned from (those without a final label) is held for a "
-           "person, unless there are half as many images again. 1: none is.");
+           "person, unless there are half as many images again or the views "
+           "were changed. 1: none is.");
     s.real("score_tolerance", &RefineConfig::score_tolerance, 0.05, 0.0, 1.0,
            kReloads,
            "A run is held for a person when one of its scores is lower than "

@@ -410,11 +410,13 @@ void Daemon::look_for_new_clusters(const ClusterBook& book) {
     looked_in_ = book.current().id();
     looked_at_pool_ = pool;
   }
-  if (pool < looked_at_pool_ + wanted || refinery_->running().valid()) return;
+  // The more there are that no run has placed, the rarer it is tried.
+  if (pool < looked_at_pool_ + std::max(wanted, looked_at_pool_ / 2) ||
+      refinery_->running().valid()) {
+    return;
+  }
   looked_at_pool_ = pool;
-  const auto dense = book.dense_pool(std::max<std::size_t>(
-      kPoolLookedAt, static_cast<std::size_t>(std::min<std::uint64_t>(
-                         wanted, Store::kMaxListLimit))));
+  const auto dense = book.dense_pool(kPoolLookedAt);
   if (!dense) {
     spdlog::warn("event=discovery_failed error={}",
                  log_value(dense.error().message));
@@ -430,6 +432,7 @@ void Daemon::look_for_new_clusters(const ClusterBook& book) {
 void Daemon::begin_run(const std::string& reason) {
   RunRequest request;
   request.reason = reason;
+  request.in_any_case = true;
   const auto run = refinery_->begin(request);
   if (!run && run.error().code == ErrorCode::kResourceExhausted) {
     // Another run or a rollback is in progress: its turn comes.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <iterator>
 #include <limits>
 #include <set>
@@ -262,10 +263,18 @@ Result<std::size_t> ClusterBook::dense_pool(std::size_t limit) const {
   const auto middle =
       thresholds.begin() + static_cast<std::ptrdiff_t>(thresholds.size() / 2);
   std::nth_element(thresholds.begin(), middle, thresholds.end());
-  SHOAL_TRY(members, store_.members(current_.id(), ClusterId{},
-                                    current_.record().low_water, limit));
-  std::vector<ImageSeq> seqs;
-  for (const Member& member : members) seqs.push_back(member.seq);
+  std::deque<ImageSeq> newest;
+  for (ImageSeq after = learned_up_to(current_.record());;) {
+    SHOAL_TRY(members,
+              store_.members(current_.id(), ClusterId{}, after, kPage));
+    for (const Member& member : members) {
+      newest.push_back(member.seq);
+      if (newest.size() > limit) newest.pop_front();
+    }
+    if (members.size() < kPage) break;
+    after = members.back().seq;
+  }
+  const std::vector<ImageSeq> seqs(newest.begin(), newest.end());
   SHOAL_TRY(embeddings, store_.embeddings(current_.id(), seqs));
   std::vector<Vector> known;
   for (std::size_t i = 0; i < seqs.size(); ++i) {

@@ -130,7 +130,7 @@ class ClusterBook {
   /// Adds the features of images that were settled under other views.
   Result<void> add_features(const std::vector<Arrival>& arrivals);
 
-  /// Of the first `limit` images that came since the current epoch and belong
+  /// Of the last `limit` images that came since the current epoch and belong
   /// to no cluster, how many lie close to each other (rows_with_fellows, within
   /// sqrt(2) times the median novelty threshold): the makings of clusters.
   Result<std::size_t> dense_pool(std::size_t limit) const;

@@ -8,6 +8,12 @@
 
 namespace shoal {
 
+ImageSeq learned_up_to(const EpochRecord& epoch) {
+  const auto known = epoch.scores.find(kLearnedUpTo);
+  if (known == epoch.scores.end()) return epoch.low_water;
+  return ImageSeq(static_cast<std::uint64_t>(known->second));
+}
+
 Result<EpochState> EpochState::load(const Store& store, EpochId epoch) {
   EpochState state(EpochRecord{}, nullptr);
   if (epoch.valid()) {

@@ -15,6 +15,15 @@
 
 namespace shoal {
 
+/// Scores of an epoch that say what its run learned from: how many images, and
+/// the number of the last.
+inline constexpr const char* kImagesLearned = "images_learned";
+inline constexpr const char* kLearnedUpTo = "learned_up_to";
+
+/// The last image that the epoch's run learned from; images after it, and
+/// earlier ones that were pending then, came since.
+[[nodiscard]] ImageSeq learned_up_to(const EpochRecord& epoch);
+
 /// One epoch in memory: its record, clusters, embedding model and assigner.
 /// Keeps cluster sizes in step with the labels that are put through it.
 /// Epoch 0 stands for "before the first": no model, only the pool.

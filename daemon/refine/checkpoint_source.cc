@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "daemon/book/epoch_state.h"
+
 namespace shoal {
 namespace {
 
@@ -77,10 +79,10 @@ Result<std::vector<Matrix>> CheckpointSource::read(
 
 Result<std::vector<RowConstraint>> CheckpointSource::constraints() const {
   SHOAL_TRY(epoch, store_.current_epoch());
-  ImageSeq learned;  // up to this one
+  ImageSeq learned;
   if (epoch.valid()) {
     SHOAL_TRY(record, store_.epoch(epoch));
-    learned = record.low_water;
+    learned = learned_up_to(record);
   }
   std::vector<RowConstraint> constraints;
   constraints.reserve(seqs_.size());
@@ -107,12 +109,22 @@ Result<std::vector<RowConstraint>> CheckpointSource::constraints() const {
   return constraints;
 }
 
+void CheckpointSource::note_learned(Candidate& candidate) const {
+  candidate.scores[kImagesLearned] = static_cast<double>(seqs_.size());
+  // Exact: a double holds every number up to 2^53.
+  candidate.scores[kLearnedUpTo] =
+      seqs_.empty() ? 0.0 : static_cast<double>(seqs_.back().value());
+}
+
 Result<EarlierEpoch> CheckpointSource::earlier() const {
   EarlierEpoch earlier;
   SHOAL_TRY(epoch, store_.current_epoch());
   if (!epoch.valid()) return earlier;
   SHOAL_TRY(record, store_.epoch(epoch));
-  earlier.images = record.images;
+  const auto learned = record.scores.find(kImagesLearned);
+  earlier.images = learned == record.scores.end()
+                       ? record.images
+                       : static_cast<std::uint64_t>(learned->second);
   SHOAL_TRY(clusters, store_.clusters(epoch));
   std::vector<Vector> centroids;
   for (const ClusterRecord& cluster : clusters) {

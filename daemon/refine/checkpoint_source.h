@@ -28,6 +28,9 @@ class CheckpointSource : public FeatureSource {
       const std::vector<std::size_t>& rows) override;
 
   [[nodiscard]] const std::vector<ImageSeq>& seqs() const { return seqs_; }
+  /// Writes into its scores what the run learned from, which the epoch's other
+  /// records do not keep: they move on with what arrives.
+  void note_learned(Candidate& candidate) const;
   /// Settled images that lack features and are left out.
   [[nodiscard]] std::size_t left_out() const { return left_out_; }
   /// What is settled about each row in the checkpoint's current epoch.

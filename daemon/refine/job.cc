@@ -34,6 +34,7 @@ nlohmann::json json_of(const RefineJob& job) {
           {"output", job.output.string()},
           {"steps", job.steps.string()},
           {"method", job.method},
+          {"version", job.version},
           {"views", job.views},
           {"clusters", job.options.clusters},
           {"max_clusters", job.options.max_clusters},
@@ -73,8 +74,8 @@ bool same_work(const RefineJob& a, const RefineJob& b) {
   nlohmann::json first = json_of(a);
   nlohmann::json second = json_of(b);
   for (const char* const key :
-       {"checkpoint", "output", "steps", "budget_seconds", "threads", "nice",
-        "max_memory", "cache_bytes"}) {
+       {"checkpoint", "output", "steps", "budget_seconds", "nice", "max_memory",
+        "cache_bytes"}) {
     first.erase(key);
     second.erase(key);
   }
@@ -90,6 +91,7 @@ Result<RefineJob> read_job(const std::filesystem::path& file) {
     job.output = json.at("output").get<std::string>();
     job.steps = json.at("steps").get<std::string>();
     json.at("method").get_to(job.method);
+    json.at("version").get_to(job.version);
     json.at("views").get_to(job.views);
     json.at("clusters").get_to(job.options.clusters);
     json.at("max_clusters").get_to(job.options.max_clusters);

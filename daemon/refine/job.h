@@ -19,6 +19,7 @@ struct RefineJob {
   std::filesystem::path output;      ///< where the candidate file goes
   std::filesystem::path steps;       ///< folder of KeptSteps
   std::string method;
+  std::string version;  ///< of the program that wrote it
   /// ViewKey::text() of the views to learn from.
   std::vector<std::string> views;
   RefinementOptions options;  ///< transfer.net: a position in `views`
@@ -33,8 +34,8 @@ struct RefineJob {
 /// Errors: kNotFound, kIo, kInvalidArgument naming the key.
 [[nodiscard]] Result<RefineJob> read_job(const std::filesystem::path& file);
 
-/// True when both would do the same on one checkpoint: all but where files
-/// are, and what time, priority and memory the run gets.
+/// True when both would do the same on one checkpoint, with the same program:
+/// all but where files are, and what time, priority and memory the run gets.
 [[nodiscard]] bool same_work(const RefineJob& a, const RefineJob& b);
 
 /// Exit statuses of shoal-refine.

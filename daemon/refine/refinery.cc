@@ -11,6 +11,7 @@
 
 #include "common/file.h"
 #include "common/log.h"
+#include "common/version.h"
 #include "daemon/refine/job.h"
 #include "daemon/refine/run_views.h"
 
@@ -71,7 +72,13 @@ Result<void> Refinery::start() {
     return io_error("prepare " + runs_.string() + ": " + error.message());
   }
   // A run that was cut off may be gone on with; of several the last.
-  keep_only(last_cut_off());
+  EpochId kept = last_cut_off();
+  if (kept.valid()) {
+    SHOAL_TRY(current, store_.current_epoch());
+    const auto record = store_.epoch(kept);
+    if (!record || record.value().parent != current) kept = EpochId{};
+  }
+  keep_only(kept);
   thread_ = std::thread([this] { loop(); });
   return ok();
 }
@@ -174,7 +181,7 @@ void Refinery::carry_out(const Job& job) {
   started_ = std::chrono::steady_clock::now();
   told_stage_.clear();
   spdlog::info("event=run_started run={} method={} reason={}", job.run.value(),
-               config_.method, log_value(job.request.reason));
+               job.config.method, log_value(job.request.reason));
   const auto folder = runs_ / std::to_string(job.run.value());
   Outcome outcome = learn(job, folder);
   if (outcome.status != EpochStatus::kPublished &&
@@ -187,7 +194,9 @@ void Refinery::carry_out(const Job& job) {
                     log_value(ended.error().message));
     }
   }
-  keep_only(outcome.cut_off ? job.run : EpochId{});
+  const bool goes_on_later =
+      outcome.cut_off || (stopping_ && outcome.status == EpochStatus::kFailed);
+  keep_only(goes_on_later ? job.run : EpochId{});
   const std::string status = text_of(outcome.status);
   metrics_.refine_runs[status].Increment();
   const std::chrono::duration<double> seconds =
@@ -217,6 +226,7 @@ RefineJob Refinery::describe(const Job& job, const RunViews& views,
   task.options = refinement_options(job.config);
   task.options.transfer.net = views.net;
   task.options.transfer.cluster_net = views.cluster_net;
+  task.version = kVersion;
   task.threads = job.config.threads;
   task.nice = job.config.nice;
   task.max_memory = job.config.max_memory;
@@ -226,38 +236,46 @@ RefineJob Refinery::describe(const Job& job, const RunViews& views,
   return task;
 }
 
+std::vector<std::filesystem::path> Refinery::run_folders() const {
+  std::vector<std::filesystem::path> folders;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(runs_, error), end;
+       !error && at != end; at.increment(error)) {
+    folders.push_back(at->path());
+  }
+  if (error) {
+    spdlog::warn("event=runs_unreadable error={}", log_value(error.message()));
+  }
+  return folders;
+}
+
 EpochId Refinery::last_cut_off() const {
   EpochId last;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(runs_, error)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::filesystem::path& folder : run_folders()) {
+    const std::string name = folder.filename().string();
     std::uint64_t number = 0;
     const auto [end, problem] =
         std::from_chars(name.data(), name.data() + name.size(), number);
     if (problem != std::errc() || end != name.data() + name.size()) continue;
-    if (std::filesystem::exists(entry.path() / kSteps, error) &&
+    std::error_code error;  // then there is nothing to go on with
+    if (std::filesystem::exists(folder / kSteps, error) &&
         last < EpochId(number)) {
       last = EpochId(number);
     }
-  }
-  if (error) {
-    spdlog::warn("event=runs_unreadable error={}", log_value(error.message()));
   }
   return last;
 }
 
 void Refinery::keep_only(EpochId run) const {
   const std::string kept = run.valid() ? std::to_string(run.value()) : "";
-  std::error_code error;
-  std::vector<std::filesystem::path> others;
-  for (const auto& entry : std::filesystem::directory_iterator(runs_, error)) {
-    if (entry.path().filename() != kept) others.push_back(entry.path());
-  }
-  for (const auto& folder : others) {
-    if (!error) std::filesystem::remove_all(folder, error);
-  }
-  if (error) {
-    spdlog::warn("event=runs_not_removed error={}", log_value(error.message()));
+  for (const std::filesystem::path& folder : run_folders()) {
+    if (folder.filename() == kept) continue;
+    std::error_code error;
+    std::filesystem::remove_all(folder, error);
+    if (error) {
+      spdlog::warn("event=run_not_removed folder={} error={}",
+                   log_value(folder.string()), log_value(error.message()));
+    }
   }
 }
 
@@ -342,13 +360,15 @@ Refinery::Outcome Refinery::learn(const Job& job,
 Result<std::string> Refinery::reason_to_skip(const Job& job) const {
   const auto wanted = static_cast<std::size_t>(job.config.min_new_images);
   SHOAL_TRY(epoch, store_.current_epoch());
-  if (wanted == 0 || !epoch.valid() || job.request.dry_run)
+  if (wanted == 0 || !epoch.valid() || job.request.dry_run ||
+      job.request.in_any_case) {
     return std::string();
+  }
   SHOAL_TRY(record, store_.epoch(epoch));
   SHOAL_TRY(corrections, store_.corrections(record.corrections_seen, 1));
   if (!corrections.empty()) return std::string();
   std::size_t arrived = 0;
-  for (ImageSeq after = record.low_water; arrived < wanted;) {
+  for (ImageSeq after = learned_up_to(record); arrived < wanted;) {
     SHOAL_TRY(page, store_.arrivals(after, kImagesPerTask));
     arrived += page.size();
     if (page.size() < kImagesPerTask) break;
@@ -398,9 +418,7 @@ Refinery::Outcome Refinery::watch(
     }
   }
   const ChildExit exit = child.wait();
-  if (!stopped.empty()) {
-    return {EpochStatus::kFailed, stopped, stopping_.load()};
-  }
+  if (!stopped.empty()) return {EpochStatus::kFailed, stopped};
   if (exit.signalled) {
     return {
         EpochStatus::kFailed,

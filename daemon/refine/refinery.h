@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "common/channel.h"
 #include "common/mutex.h"
@@ -29,6 +30,7 @@ struct RunRequest {
   std::string reason;  ///< "bootstrap", "asked", "views changed", ...
   std::optional<double> max_minutes;
   bool dry_run = false;
+  bool in_any_case = false;  ///< also when refine.min_new_images did not come
 };
 
 /// Carries out relearning runs and epoch changes, one at a time, on a thread
@@ -103,6 +105,7 @@ class Refinery {
   /// off, where it had the same to do. @return false when there is none
   Result<bool> go_on(const Job& job, const RefineJob& task,
                      const std::filesystem::path& folder);
+  [[nodiscard]] std::vector<std::filesystem::path> run_folders() const;
   /// The last run with finished steps on disk, or none.
   [[nodiscard]] EpochId last_cut_off() const;
   /// Removes what runs left on disk but what `run` (if any) did.

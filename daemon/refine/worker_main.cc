@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <exception>
 #include <new>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -102,10 +103,11 @@ int run(const std::filesystem::path& job_file) {
   if (!constraints) return fail(constraints.error());
   const auto earlier = source.value()->earlier();
   if (!earlier) return fail(earlier.error());
-  const auto candidate =
+  auto candidate =
       run_refinement(*method.value(), *source.value(), constraints.value(),
                      earlier.value(), task.options, control);
   if (!candidate) return fail(candidate.error());
+  source.value()->note_learned(candidate.value());
   const auto written =
       write_candidate(task.output, candidate.value(), source.value()->seqs());
   if (!written) return fail(written.error().within("write the result"));
@@ -142,5 +144,7 @@ int main(int argc, char** argv) {
     return shoal::fail(shoal::resource_exhausted(
         "not enough memory; raise refine.max_memory, or lower "
         "refine.max_train_images"));
+  } catch (const std::exception& error) {
+    return shoal::fail(shoal::internal_error(error.what()));
   }
 }

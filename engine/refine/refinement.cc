@@ -306,7 +306,7 @@ class Run {
                                static_cast<int>(result_.centroids.rows()),
                                previous, fixed);
     if (round == 0) judge_held_out();
-    put_held_out_back();
+    SHOAL_TRY(put_held_out_back());
     keep_must_not(working_, identity_.continues, result_);
     drop_small_births();
     drop_empty_clusters(result_, identity_);
@@ -347,7 +347,7 @@ class Run {
   }
 
   /// Held-out rows are fixed like the others, whatever the method said.
-  void put_held_out_back() {
+  Result<void> put_held_out_back() {
     std::map<ClusterId, int> position;
     for (std::size_t c = 0; c < identity_.continues.size(); ++c) {
       if (identity_.continues[c].valid()) {
@@ -355,10 +355,14 @@ class Run {
       }
     }
     for (std::size_t i = 0; i < held_out_.size(); ++i) {
-      if (held_out_[i]) {
-        result_.labels[i] = position.at(constraints_[i].fixed);
+      if (!held_out_[i]) continue;
+      const auto found = position.find(constraints_[i].fixed);
+      if (found == position.end()) {
+        return internal_error("the method lost a cluster with fixed images");
       }
+      result_.labels[i] = found->second;
     }
+    return ok();
   }
 
   /// One odd image founds no cluster.
@@ -560,8 +564,13 @@ class Run {
     for (std::size_t i = 0; i < held_out_.size(); ++i) {
       if (held_out_[i]) rows.push_back(i);
     }
-    SHOAL_TRY(inputs, earlier_inputs(rows));
-    if (inputs.empty()) return ok();  // it reads views that are gone
+    const auto positions = earlier_positions();
+    if (!positions) return ok();
+    SHOAL_TRY(all, stored_.read(rows));
+    std::vector<Matrix> inputs;
+    for (const std::size_t position : *positions) {
+      inputs.push_back(all[position]);
+    }
     const Matrix z = earlier_.model->embed(inputs);
     std::size_t right = 0;
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -590,10 +599,10 @@ class Run {
     return views;
   }
 
-  /// What the earlier model reads of `rows`; empty when the run does not have
-  /// all of it.
-  Result<std::vector<Matrix>> earlier_inputs(
-      const std::vector<std::size_t>& rows) {
+  /// Where the earlier model's inputs are among the stored ones; nothing when
+  /// the run does not have all of them: the views were changed.
+  [[nodiscard]] std::optional<std::vector<std::size_t>> earlier_positions()
+      const {
     std::vector<std::size_t> positions;
     for (const EmbeddingInput& input : earlier_.model->inputs()) {
       const auto& stored = stored_.inputs();
@@ -601,18 +610,27 @@ class Run {
           stored.begin(), stored.end(), [&](const EmbeddingInput& other) {
             return other.view == input.view && other.dim == input.dim;
           });
-      if (found == stored.end()) return std::vector<Matrix>();
+      if (found == stored.end()) return std::nullopt;
       positions.push_back(static_cast<std::size_t>(found - stored.begin()));
     }
-    SHOAL_TRY(all, stored_.read(rows));
-    std::vector<Matrix> inputs;
-    for (const std::size_t position : positions) {
-      inputs.push_back(all[position]);
-    }
-    return inputs;
+    return positions;
+  }
+
+  /// A person chose other views to cluster since the earlier epoch.
+  [[nodiscard]] bool views_were_changed() const {
+    if (earlier_.model == nullptr) return false;
+    const auto positions = earlier_positions();
+    if (!positions) return true;
+    const std::vector<std::size_t> kept =
+        kept_views(stored_, options_.transfer);
+    return std::any_of(kept.begin(), kept.end(), [&](std::size_t position) {
+      return std::find(positions->begin(), positions->end(), position) ==
+             positions->end();
+    });
   }
 
   void find_concerns() {
+    if (views_were_changed()) return;
     const auto say = [&](const std::string& what, double value,
                          const std::string& than, double limit) {
       candidate_.concerns.push_back(what + " is " + format_score(value) + ", " +

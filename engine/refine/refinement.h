@@ -49,7 +49,8 @@ struct EarlierEpoch {
   std::vector<ClusterId> clusters;
   std::uint64_t images = 0;  ///< that it was learned from; 0: not known
   /// Its model and centroids (of the clusters at the same positions), to tell
-  /// where it would put an image; none where the model cannot be used.
+  /// where it would put an image. Where it reads other views than the run
+  /// clusters a person has changed them, and no run is held in its favour.
   std::unique_ptr<EmbeddingModel> model;
   std::vector<ClusterId> centroid_clusters;
   Matrix centroids;  ///< (centroid_clusters, d of the model)

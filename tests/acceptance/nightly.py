@@ -45,6 +45,7 @@ def main():
     images = rendered_images(bin_dir, 20, 96)
     with Daemon(bin_dir, "--set", "refine.clusters=20", "--set",
                 "refine.min_new_images=1", "--set",
+                "refine.max_churn=1", "--set",
                 "bootstrap.min_images=10000") as daemon:
         unit = Unit(bin_dir, unit_file, daemon)
         query = Query(daemon)

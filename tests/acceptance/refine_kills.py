@@ -332,6 +332,9 @@ def options_of(method, seed):
                 "refine.seed": seed, "bootstrap.min_images": 1000000,
                 # JULE on all of them would take most of the test's time.
                 "refine.max_train_images": 500,
+                # Every run is to be published, however it scores: each has
+                # another seed.
+                "refine.max_churn": 1, "refine.score_tolerance": 1,
                 "events.progress_interval": "100ms"}
     options = ["--set", "views.use=" + ",".join(VIEWS)]
     for key, value in settings.items():

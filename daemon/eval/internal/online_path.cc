@@ -129,6 +129,7 @@ Result<std::string> OnlinePath::learn_and_publish(
   SHOAL_TRY(earlier, source->earlier());
   SHOAL_TRY(candidate, run_refinement(method, *source, constraints, earlier,
                                       options, control));
+  source->note_learned(candidate);
   StagingControl staging;
   staging.check = [&control]() -> Result<void> {
     if (!control.cancelled()) return ok();

@@ -170,7 +170,22 @@ class Learner {
     if (!control_.find_step) return std::nullopt;
     const auto bytes = control_.find_step("view" + std::to_string(view));
     if (!bytes) return std::nullopt;
-    return read_step(*bytes, training_.rows.size(), training_.clusters);
+    auto step = read_step(*bytes, training_.rows.size(), training_.clusters);
+    if (!step || !fits(*step, training_.views[view])) return std::nullopt;
+    return step;
+  }
+
+  /// Whether the step is of this view, under these constraints.
+  [[nodiscard]] bool fits(const Step& step, const Matrix& view) const {
+    if (!step.net.layers.empty() &&
+        step.net.layers.front().weight.cols() != view.cols()) {
+      return false;
+    }
+    for (std::size_t i = 0; i < step.labels.size(); ++i) {
+      const int group = training_.constraints.group_of(i);
+      if (group >= 0 && step.labels[i] != group) return false;
+    }
+    return true;
   }
 
   void keep(std::size_t view, const std::vector<int>& labels,

@@ -46,6 +46,26 @@ TEST(Job, IsReadBackAsWritten) {
   EXPECT_EQ(read.nice, 5);
 }
 
+TEST(Job, TheSameWorkIsThatWithEqualResults) {
+  RefineJob job;
+  job.method = "km";
+  job.version = "1";
+  job.views = {"hog@none@1@8"};
+  RefineJob other = job;
+  other.output = "/elsewhere";
+  other.nice = 7;
+  other.options.budget = std::chrono::duration<double>(5);
+  EXPECT_TRUE(same_work(job, other));
+  other.version = "2";
+  EXPECT_FALSE(same_work(job, other));
+  other = job;
+  other.options.seed = 1;
+  EXPECT_FALSE(same_work(job, other));
+  other = job;
+  other.views.emplace_back("rp@none@2@4");
+  EXPECT_FALSE(same_work(job, other));
+}
+
 TEST(Job, MissingAndWrongKeysAreNamed) {
   auto folder = TemporaryFolder::create("shoal-job-test").value();
   const auto file = folder.path() / "job";

@@ -308,6 +308,37 @@ TEST(EarlierEpoch, AWorseRunRaisesEveryConcern) {
                   .concerns.empty());
 }
 
+TEST(EarlierEpoch, OneThatReadsOtherViewsHoldsNothing) {
+  Scene scene = make_scene(kImages, kKinds, 9);
+  Candidate first = run(scene.features, std::vector<RowConstraint>(kImages),
+                        with_clusters(kKinds))
+                        .value();
+  const auto constraints = labelled(first.labels);
+  EarlierEpoch earlier = epoch_of(std::move(first));
+  RefinementOptions options = with_clusters(kKinds);
+  options.max_churn = 0.5;
+  options.score_tolerance = 0.05;
+  EXPECT_FALSE(run_refinement(BadMethod(), scene.features, constraints, earlier,
+                              options, {})
+                   .value()
+                   .concerns.empty());
+  // The views were changed since: it cannot place what arrives.
+  std::vector<std::size_t> rows(kImages);
+  std::iota(rows.begin(), rows.end(), std::size_t{0});
+  MemoryFeatures one_view({scene.features.read(rows).value().front()});
+  EXPECT_TRUE(
+      run_refinement(BadMethod(), one_view, constraints, earlier, options, {})
+          .value()
+          .concerns.empty());
+  EarlierEpoch narrow = epoch_of(
+      run(one_view, std::vector<RowConstraint>(kImages), with_clusters(kKinds))
+          .value());
+  EXPECT_TRUE(run_refinement(BadMethod(), scene.features, constraints, narrow,
+                             options, {})
+                  .value()
+                  .concerns.empty());
+}
+
 TEST(EarlierEpoch, WhereArrivalsWerePutIsNoChurnOfWhatWasLearned) {
   Scene scene = make_scene(kImages, kKinds, 9);
   auto constraints = labelled(scene.truth);
