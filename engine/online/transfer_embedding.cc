@@ -116,6 +116,9 @@ std::vector<Matrix> inner_features(const TransferInputs& inputs,
 Result<std::unique_ptr<EmbeddingModel>> make_transfer_embedding(
     TransferInputs inputs, std::unique_ptr<EmbeddingModel> inner) {
   SHOAL_CHECK(inner != nullptr, "a model to embed with");
+  if (dynamic_cast<const TransferEmbedding*>(inner.get()) != nullptr) {
+    return invalid_argument("transfer embedding inside another");
+  }
   const std::string problem = misfit(inputs, *inner);
   if (!problem.empty()) {
     return invalid_argument("transfer embedding with " + problem);

@@ -34,8 +34,8 @@ struct TransferInputs {
 
 /// A model over stored views of which one goes through a transfer head first.
 /// @param inner  reads inner_inputs(inputs)
-/// Errors: kInvalidArgument where the parts do not fit together or a weight is
-/// not finite.
+/// Errors: kInvalidArgument where the parts do not fit together, a weight is
+/// not finite, or `inner` is itself such a model.
 [[nodiscard]] Result<std::unique_ptr<EmbeddingModel>> make_transfer_embedding(
     TransferInputs inputs, std::unique_ptr<EmbeddingModel> inner);
 

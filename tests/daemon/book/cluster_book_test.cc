@@ -403,6 +403,63 @@ TEST(ClusterBook, AHeldEpochIsNotCurrentUntilItIsPublished) {
   EXPECT_THAT(world.violations(), IsEmpty());
 }
 
+TEST(ClusterBook, OfHeldEpochsTheOldestAreDropped) {
+  ToyWorld world;
+  world.add_kinds(3, 8);
+  const EpochId current = world.refine(3);
+  std::vector<EpochId> held;
+  for (int i = 0; i < 6; ++i) {
+    held.push_back(world.book().begin_run("km", "test").value());
+    std::vector<ImageSeq> seqs;
+    const Candidate candidate = world.learn(3, &seqs);
+    const auto ids = world.book().begin_staging(held.back(), candidate).value();
+    ASSERT_TRUE(world.book()
+                    .stage(ToyWorld::rows_of(candidate, seqs, ids))
+                    .has_value());
+    ASSERT_TRUE(world.book().finish_staging(false, "worse").has_value());
+    while (!world.book().drop_an_old_epoch().value()) {
+    }
+  }
+  const auto most =
+      static_cast<std::size_t>(ClusterBook::Options().keep_epochs);
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    const EpochStatus status = world.store().epoch(held[i]).value().status;
+    EXPECT_EQ(status, i + most < held.size() ? EpochStatus::kDropped
+                                             : EpochStatus::kHeld)
+        << i;
+  }
+  EXPECT_EQ(world.store().current_epoch().value(), current);
+  EXPECT_TRUE(world.activate(held.back()).has_value());
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
+TEST(ClusterBook, ARunTakesOverWhatAFailedOneHadRead) {
+  ToyWorld world;
+  world.add_kinds(3, 8);
+  world.refine(3);
+  const EpochId failed = world.book().begin_run("km", "test").value();
+  const EpochRecord read = world.store().epoch(failed).value();
+  ASSERT_TRUE(
+      world.book().end_run(failed, EpochStatus::kFailed, "killed").has_value());
+  world.add("1-late", 1);
+  const EpochId next = world.book().begin_run("km", "test").value();
+  ASSERT_NE(world.store().epoch(next).value().low_water, read.low_water);
+  EXPECT_TRUE(world.book().continue_run(next, failed).value());
+  EXPECT_EQ(world.store().epoch(next).value().low_water, read.low_water);
+  EXPECT_EQ(world.store().epoch(next).value().corrections_seen,
+            read.corrections_seen);
+  ASSERT_TRUE(
+      world.book().end_run(next, EpochStatus::kFailed, "again").has_value());
+  // Under another epoch it cannot.
+  world.refine(3);
+  const EpochId later = world.book().begin_run("km", "test").value();
+  EXPECT_FALSE(world.book().continue_run(later, failed).value());
+  EXPECT_FALSE(world.book().continue_run(later, EpochId(999)).value());
+  ASSERT_TRUE(
+      world.book().end_run(later, EpochStatus::kFailed, "end").has_value());
+  EXPECT_THAT(world.violations(), IsEmpty());
+}
+
 TEST(ClusterBook, OldEpochsAreDroppedAndCannotComeBack) {
   ToyWorld world;
   world.add_kinds(2, 8);

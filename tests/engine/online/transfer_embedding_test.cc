@@ -88,14 +88,28 @@ TEST(TransferEmbedding, SurvivesChangedBytes) {
 }
 
 TEST(TransferEmbedding, HoldsNoOtherTransferEmbedding) {
-  TransferInputs outer;
-  outer.stored = {{"x", 3}, {"net", 2}};
-  outer.kept = {0};
-  outer.net = 1;
-  outer.head.weight = normal_matrix(3, 2, 1);
-  outer.head.bias = Vector::Zero(3);
-  EXPECT_EQ(make_transfer_embedding(outer, model()).error().code,
-            ErrorCode::kInvalidArgument);
+  // One over {a, transfer}, so that its inputs would fit another's.
+  TransferInputs first;
+  first.stored = {{"a", 3}, {"transfer", 4}};
+  first.kept = {0};
+  first.net = 1;
+  first.head.weight = normal_matrix(2, 4, 1);
+  first.head.bias = Vector::Zero(2);
+  const std::vector<Matrix> rows = {normal_matrix(20, 3, 2),
+                                    normal_matrix(20, 4, 3)};
+  auto plain =
+      fit_whitened_pca(inner_inputs(first), inner_features(first, rows), 2)
+          .value();
+  auto inside = make_transfer_embedding(first, std::move(plain)).value();
+  TransferInputs outer = first;
+  outer.stored[1] = {"net", 5};
+  outer.head.weight = normal_matrix(4, 5, 4);
+  outer.head.bias = Vector::Zero(4);
+  ASSERT_EQ(inner_inputs(outer)[1].view, inside->inputs()[1].view);
+  ASSERT_EQ(inner_inputs(outer)[1].dim, inside->inputs()[1].dim);
+  const auto made = make_transfer_embedding(outer, std::move(inside));
+  ASSERT_FALSE(made);
+  EXPECT_NE(made.error().message.find("inside another"), std::string::npos);
 }
 
 TEST(TransferEmbedding, RefusesPartsThatDoNotFit) {
