@@ -53,20 +53,7 @@ Result<std::vector<Job>> plan(const std::vector<std::string>& methods,
 
 Result<void> check(const ExperimentData& data, const MethodOptions& methods,
                    const ExperimentOptions& options) {
-  const std::size_t n = data.truth.size();
-  if (data.views.empty()) return invalid_argument("no view to cluster");
-  for (const MethodView& view : data.views) {
-    if (view.rows.rows() != static_cast<Eigen::Index>(n)) {
-      return invalid_argument(fmt::format("view {} has {} rows of {} images",
-                                          view.name, view.rows.rows(), n));
-    }
-  }
-  if (methods.clusters < 1 || static_cast<std::size_t>(methods.clusters) > n) {
-    return invalid_argument(
-        fmt::format("{} clusters of {} images: --clusters takes 1 to as many "
-                    "as there are images",
-                    methods.clusters, n));
-  }
+  SHOAL_TRY(check_data(data, methods.clusters, 1));
   for (const std::string& method : options.methods) {
     if (needs_transfer_net(method) && methods.transfer.net == nullptr) {
       return failed_precondition(
@@ -346,6 +333,24 @@ class Experiment {
 };
 
 }  // namespace
+
+Result<void> check_data(const ExperimentData& data, int clusters, int least) {
+  const std::size_t n = data.truth.size();
+  if (data.views.empty()) return invalid_argument("no view to cluster");
+  for (const MethodView& view : data.views) {
+    if (view.rows.rows() != static_cast<Eigen::Index>(n)) {
+      return invalid_argument(fmt::format("view {} has {} rows of {} images",
+                                          view.name, view.rows.rows(), n));
+    }
+  }
+  if (clusters < least || static_cast<std::size_t>(clusters) > n) {
+    return invalid_argument(
+        fmt::format("{} clusters of {} images: --clusters takes 1 to as many "
+                    "as there are images",
+                    clusters, n));
+  }
+  return ok();
+}
 
 Result<std::size_t> run_experiment(const ExperimentData& data,
                                    const MethodOptions& method_options,

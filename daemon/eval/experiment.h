@@ -28,6 +28,11 @@ struct ExperimentData {
   std::vector<MethodView> views;
 };
 
+/// Errors: kInvalidArgument for no view, a view of another number of rows than
+/// images, or a number of clusters that is not in `least`..n.
+[[nodiscard]] Result<void> check_data(const ExperimentData& data, int clusters,
+                                      int least);
+
 /// Runs every method on every view (or on all) with every seed, scores the
 /// labels against the truth and adds a row to `results` after each run. Runs
 /// that `results` has are passed over, so that an interrupted experiment goes

@@ -62,21 +62,7 @@ std::string_view status_name(EpochStatus status) {
 }
 
 Result<void> check(const ExperimentData& data, const StreamOptions& options) {
-  const std::size_t n = data.truth.size();
-  if (data.views.empty()) return invalid_argument("no view to cluster");
-  for (const MethodView& view : data.views) {
-    if (view.rows.rows() != static_cast<Eigen::Index>(n)) {
-      return invalid_argument(fmt::format("view {} has {} rows of {} images",
-                                          view.name, view.rows.rows(), n));
-    }
-  }
-  const int clusters = options.refinement.clusters;
-  if (clusters < 0 || static_cast<std::size_t>(clusters) > n) {
-    return invalid_argument(
-        fmt::format("{} clusters of {} images: --clusters takes 1 to as many "
-                    "as there are images",
-                    clusters, n));
-  }
+  SHOAL_TRY(check_data(data, options.refinement.clusters, 0));
   if (options.refine_every < 1) {
     return invalid_argument("a run is after 1 image or more");
   }
